@@ -1,0 +1,129 @@
+"""Checks of plain argument values, shared by the specifications.
+
+Each check returns the value in its plain Python form or raises an error that names the argument,
+what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import operator
+from typing import Any, Iterable
+
+__all__ = ["as_flag", "as_integer", "as_number", "as_text", "choices", "shown", "spec_repr"]
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """A short, safe text of a value for an error message.
+
+    >>> shown("relu"), shown(True), shown(list(range(100)), limit=12)
+    ("'relu'", 'True', '[0, 1, 2,...')
+    """
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"an array of shape {shape} and dtype {getattr(value, 'dtype', '?')}"
+    try:
+        text = repr(value)
+    except Exception:  # repr is the caller's code, and an int of 5,000 digits has none
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def choices(names: Iterable[str]) -> str:
+    """The names of a table as a list for a message: ``'a', 'b' or 'c'``.
+
+    >>> choices(["sgd", "adam"])
+    "'sgd' or 'adam'"
+    """
+    *most, last = [repr(name) for name in names]
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def as_integer(name: str, value: Any, *, least: int) -> int:
+    """An integer, at least ``least``; a bool or a float is none.
+
+    >>> as_integer("units", 3, least=1)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an integer, got {shown(value)}")
+    number = operator.index(value)
+    if number < least:
+        raise ValueError(f"{name}: expected an integer of at least {least}, got {shown(value)}")
+    return number
+
+
+def as_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A finite real number within the bounds that are given (``below`` is exclusive).
+
+    >>> as_number("rate", 0, least=0, below=1)
+    0.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a real number, got {shown(value)}")
+    bounds = ["finite"]
+    bounds += [f">= {least:g}"] if least is not None else []
+    bounds += [f"<= {most:g}"] if most is not None else []
+    bounds += [f"< {below:g}"] if below is not None else []
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    inside = (
+        math.isfinite(number)
+        and (least is None or number >= least)
+        and (most is None or number <= most)
+        and (below is None or number < below)
+    )
+    if not inside:
+        raise ValueError(f"{name}: expected a number {', '.join(bounds)}, got {shown(value)}")
+    return number
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """True or False (also NumPy's), nothing that is merely truthy.
+
+    >>> as_flag("bias", True)
+    True
+    """
+    if isinstance(value, bool):
+        return value
+    # NumPy's bool_ without importing NumPy for it.
+    if getattr(getattr(value, "dtype", None), "kind", "") == "b" and not value.shape:
+        return bool(value)
+    raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+
+
+def as_text(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """One of the allowed names.
+
+    >>> as_text("mode", "min", ["auto", "min", "max"])
+    'min'
+    """
+    allowed = list(allowed)
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected {choices(allowed)}, got {shown(value)}")
+    if value not in allowed:
+        raise ValueError(f"{name}: expected {choices(allowed)}, got {shown(value)}")
+    return str(value)
+
+
+def spec_repr(spec: Any) -> str:
+    """``Dense(10, bias=False)``: the required fields, then those that differ from their default."""
+    parts = []
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if field.default is dataclasses.MISSING:
+            parts.append(repr(value))
+        elif value != field.default:
+            parts.append(f"{field.name}={value!r}")
+    return f"{type(spec).__name__}({', '.join(parts)})"

@@ -1,0 +1,186 @@
+"""Layers of a network as plain, immutable descriptions.
+
+Which activations exist is said by the kernels' table, so that a new row there is known here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Union
+
+from .checks import as_flag, as_integer, as_number, choices, shown, spec_repr
+from .initializers import Initializer, Zeros, as_initializer, is_random
+
+__all__ = ["Activation", "Dense", "Dropout", "Layer", "activation_rows", "as_activation"]
+
+# Softmax works on whole rows, so it is no row of the pointwise table.
+_SOFTMAX = {"name": "softmax", "kind": -1, "saves": "output",
+            "initializer": "glorot_uniform", "parameter": "", "default": 0.0}
+
+
+def activation_rows() -> dict[str, dict[str, Any]]:
+    """All activations by name: the pointwise rows of the kernels' table, and softmax.
+
+    >>> activation_rows()["relu"]["initializer"]
+    'he_uniform'
+    """
+    # Here and not above: a description can be read without loading a kernel.
+    from . import kernels
+
+    return {"softmax": _SOFTMAX, **kernels.activation_table()}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Activation:
+    """An activation, as a layer of its own or as the ``activation`` of :class:`Dense`.
+
+    Parameters
+    ----------
+    name : str
+        ``identity``, ``sigmoid``, ``tanh``, ``relu``, ``leaky_relu`` or ``softmax``.
+    slope : float, optional
+        Only for ``leaky_relu``: the slope for negative values, 0.01 by default.
+
+    Examples
+    --------
+    >>> Activation("leaky_relu", slope=0.2)
+    Activation('leaky_relu', slope=0.2)
+    >>> Activation("relu", slope=0.2)
+    Traceback (most recent call last):
+    ...
+    ValueError: slope: expected None, as activation 'relu' takes no slope, got 0.2
+    """
+
+    name: str
+    _: KW_ONLY
+    slope: float | None = None
+
+    def __post_init__(self) -> None:
+        rows = activation_rows()
+        if not isinstance(self.name, str):
+            raise TypeError(f"activation: expected {choices(rows)}, got {shown(self.name)}")
+        if self.name not in rows:
+            raise ValueError(f"activation: expected {choices(rows)}, got {shown(self.name)}")
+        row = rows[self.name]
+        slope = self.slope
+        if row["parameter"]:
+            slope = as_number("slope", row["default"] if slope is None else slope, least=0.0)
+        elif slope is not None:
+            raise ValueError(
+                f"slope: expected None, as activation {self.name!r} takes no slope, "
+                f"got {shown(slope)}"
+            )
+        object.__setattr__(self, "name", str(self.name))
+        object.__setattr__(self, "slope", slope)
+
+    @property
+    def parameter(self) -> float:
+        """The number that the activation's kernel takes; 0 where it takes none."""
+        return 0.0 if self.slope is None else self.slope
+
+    @property
+    def initializer(self) -> str:
+        """Name of the weight initializer that suits the activation."""
+        return activation_rows()[self.name]["initializer"]
+
+    __repr__ = spec_repr
+
+
+def as_activation(value: Any) -> Activation:
+    """The activation that a name or an :class:`Activation` stands for.
+
+    >>> as_activation("tanh")
+    Activation('tanh')
+    """
+    return value if isinstance(value, Activation) else Activation(value)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Dense:
+    """A fully connected layer: ``activation(x @ weight + bias)``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str or Activation
+        What is applied to the sums; ``"identity"`` applies nothing.
+    bias : bool
+        Whether a bias is added.
+    weight_initializer : str, initializer or array_like, optional
+        Where the weights start; by default what suits the activation (He for the ReLU kind,
+        Glorot for the others).
+    bias_initializer : str, initializer or array_like
+        Where the bias starts: ``"zeros"``, ``Constant(value)`` or an array of shape (units,).
+
+    Examples
+    --------
+    >>> Dense(256, activation="relu")
+    Dense(256, activation=Activation('relu'))
+    >>> Dense(0)
+    Traceback (most recent call last):
+    ...
+    ValueError: units: expected an integer of at least 1, got 0
+    """
+
+    units: int
+    activation: Activation = "identity"  # type: ignore[assignment]  # __post_init__ converts
+    _: KW_ONLY
+    bias: bool = True
+    weight_initializer: Initializer | None = None
+    bias_initializer: Initializer = "zeros"  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        units = as_integer("units", self.units, least=1)
+        weight = self.weight_initializer
+        if weight is not None:
+            weight = as_initializer(weight, "weight_initializer")
+        start = as_initializer(self.bias_initializer, "bias_initializer")
+        if is_random(start):
+            raise ValueError(
+                f"bias_initializer: expected 'zeros', Constant(value) or an array of shape "
+                f"({units},), got {start!r}, which is for weights"
+            )
+        object.__setattr__(self, "units", units)
+        object.__setattr__(self, "activation", as_activation(self.activation))
+        object.__setattr__(self, "bias", as_flag("bias", self.bias))
+        object.__setattr__(self, "weight_initializer", weight)
+        object.__setattr__(self, "bias_initializer", start)
+
+    def __repr__(self) -> str:
+        parts = [str(self.units)]
+        if self.activation != Activation("identity"):
+            parts.append(f"activation={self.activation!r}")
+        if not self.bias:
+            parts.append("bias=False")
+        if self.weight_initializer is not None:
+            parts.append(f"weight_initializer={self.weight_initializer!r}")
+        if self.bias_initializer != Zeros():
+            parts.append(f"bias_initializer={self.bias_initializer!r}")
+        return f"Dense({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Dropout:
+    """Sets a share of the values to zero while training, and scales the rest up to match.
+
+    Parameters
+    ----------
+    rate : float
+        The probability with which a value is dropped, from 0 up to but not including 1.
+
+    Examples
+    --------
+    >>> Dropout(0.2)
+    Dropout(0.2)
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", as_number("rate", self.rate, least=0.0, below=1.0))
+
+    __repr__ = spec_repr
+
+
+Layer = Union[Dense, Dropout, Activation]
