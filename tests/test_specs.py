@@ -145,6 +145,16 @@ def test_optimizer_states(optimizer, states):
     assert all(type(value) is float for value in optimizer.hyper().values())
 
 
+def test_optimizers_agree_with_the_kernels_table():
+    table = kernels.optimizer_table()
+    for cls in (SGD, Adagrad, RMSprop, Adam):
+        row = table[cls.kernel]
+        assert list(cls().hyper()) == list(row["hyper"])
+    full = (SGD(momentum=1), Adagrad(), RMSprop(momentum=1, centered=True), Adam(amsgrad=True))
+    for optimizer in full:
+        assert list(optimizer.states()) == list(table[optimizer.kernel]["states"])
+
+
 def test_optimizers_agree_with_torch_defaults():
     torch = pytest.importorskip("torch")
     parameter = [torch.nn.Parameter(torch.zeros(1))]

@@ -1,0 +1,128 @@
+"""Specifications as plain values, for files and pickles: dicts of strings, numbers and lists.
+
+Only the classes in the table here can come out of such a dict, and each checks its own values,
+so a dict from anywhere is safe to read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from .checks import choices, shown
+from .initializers import (
+    Constant,
+    GivenArray,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    Zeros,
+)
+from .layers import Activation, Dense, Dropout
+from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
+from .optimizers import SGD, Adagrad, Adam, RMSprop
+
+__all__ = ["from_dict", "to_dict"]
+
+_GROUPS: dict[str, tuple[type, ...]] = {
+    "layer": (Dense, Dropout, Activation),
+    "activation": (Activation,),
+    "initializer": (
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, Zeros, Constant, GivenArray
+    ),
+    "loss": (MeanSquaredError, BinaryCrossEntropy, CategoricalCrossEntropy),
+    "optimizer": (SGD, Adagrad, RMSprop, Adam),
+}
+
+# Which fields hold a specification themselves.
+_NESTED = {
+    "activation": "activation",
+    "weight_initializer": "initializer",
+    "bias_initializer": "initializer",
+}
+
+
+def to_dict(spec: Any) -> dict[str, Any]:
+    """The plain form of a layer, activation, initializer, loss or optimizer.
+
+    Of a given array only is kept that there was one: its values have become the parameter's.
+
+    Examples
+    --------
+    >>> to_dict(Dropout(0.2))
+    {'type': 'Dropout', 'rate': 0.2}
+    """
+    if not any(isinstance(spec, group) for group in _GROUPS.values()):
+        raise TypeError(f"spec: expected a specification, got {shown(spec)}")
+    plain: dict[str, Any] = {"type": type(spec).__name__}
+    if isinstance(spec, GivenArray):
+        return plain
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_dict(value)
+        plain[field.name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def from_dict(plain: Any, group: str) -> Any:
+    """The specification that a plain form stands for.
+
+    Where an initializer was a given array, the field gets its default: the values are with the
+    parameters.
+
+    Parameters
+    ----------
+    plain : dict
+        What :func:`to_dict` gave.
+    group : str
+        What it must be: ``layer``, ``activation``, ``initializer``, ``loss`` or ``optimizer``.
+
+    Raises
+    ------
+    ValueError
+        Where anything is missing, unknown or of a wrong value.
+
+    Examples
+    --------
+    >>> from_dict({"type": "Dropout", "rate": 0.2}, "layer")
+    Dropout(0.2)
+    >>> from_dict({"type": "Popen", "args": ["ls"]}, "layer")
+    Traceback (most recent call last):
+    ...
+    ValueError: layer: expected type 'Dense', 'Dropout' or 'Activation', got 'Popen'
+    """
+    by_name = {cls.__name__: cls for cls in _GROUPS[group]}
+    if not isinstance(plain, dict):
+        raise ValueError(f"{group}: expected an object with a type, got {shown(plain)}")
+    name = plain.get("type")
+    if not isinstance(name, str) or name not in by_name:
+        raise ValueError(f"{group}: expected type {choices(by_name)}, got {shown(name)}")
+    cls = by_name[name]
+    fields = {field.name for field in dataclasses.fields(cls)}
+    values = {}
+    for key, value in plain.items():
+        if key == "type":
+            continue
+        if key not in fields:
+            raise ValueError(f"{group}: {name} has no value named {shown(key)}")
+        if isinstance(value, dict):
+            if key not in _NESTED:
+                raise ValueError(f"{key}: expected a plain value in {name}, got {shown(value)}")
+            if _NESTED[key] == "initializer" and value == {"type": "GivenArray"}:
+                continue
+            value = from_dict(value, _NESTED[key])
+        values[key] = value
+    return _make(cls, values)
+
+
+def _make(cls: type, values: dict[str, Any]) -> Any:
+    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    missing = [name for name in required if name not in values]
+    if missing:
+        raise ValueError(f"{cls.__name__}: no value for {', '.join(missing)}")
+    try:
+        return cls(**values)
+    except TypeError as error:  # of a dict from outside every fault is one of its values
+        raise ValueError(str(error)) from None
