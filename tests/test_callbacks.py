@@ -45,7 +45,7 @@ def run(callback, values, name="val_loss"):
         ({"patience": 2}, [3, 2, 2, 2, 1], 3, 1),
         ({"patience": 1}, [3, 2, 1, 0], None, 3),
         ({"patience": 2}, [3, 4, 2, 3, 1, 5, 5], 6, 4),
-        ({"patience": 2, "min_delta": 0.5}, [3, 2.6, 2.5, 2.4, 0], None, 4),
+        ({"patience": 2, "min_delta": 0.5}, [3, 2.6, 2.4, 2.0, 0], None, 4),
         ({"patience": 2, "min_delta": 0.6}, [3, 2.6, 2.5, 0], 2, 0),
         ({"patience": 2, "mode": "max"}, [1, 2, 1, 1, 9], 3, 1),
         ({"patience": 2}, [np.nan, np.nan, 1], 1, None),
