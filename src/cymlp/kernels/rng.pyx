@@ -13,12 +13,16 @@ other, so that the compiler turns the ten rounds into vector instructions.
 from cymlp.kernels.real cimport real
 
 cdef extern from *:
-    ctypedef unsigned int uint32 "unsigned int"
-    ctypedef unsigned long long uint64 "unsigned long long"
+    ctypedef unsigned int uint32 "uint32_t"
+    ctypedef unsigned long long uint64 "uint64_t"
     ctypedef unsigned long long uint128 "unsigned __int128"
 
+cdef extern from "rng.h":
+    enum: PHILOX_LANES
+    void philox_lanes(uint32 *word, long stride, uint64 key) noexcept nogil
+
 cdef enum:
-    BLOCK = 64                  # counters at once: four words of each make 1 KB
+    BLOCK = 64                  # counters at once; a multiple of PHILOX_LANES
     PERMUTATION = 0xFFFFFFFF    # third counter word, where dropout has its layer
 
 cdef struct Words:
@@ -26,30 +30,10 @@ cdef struct Words:
 
 
 cdef void philox(Words *words, int n, uint64 key) noexcept nogil:
-    """Replace the first `n` counters in `words` by their random words."""
-    cdef uint32 c0, c1, c2, c3, key0, key1
-    cdef uint64 product0, product1
-    cdef int i, turn
-    for i in range(n):
-        c0 = words.word[0][i]
-        c1 = words.word[1][i]
-        c2 = words.word[2][i]
-        c3 = words.word[3][i]
-        key0 = <uint32> key
-        key1 = <uint32> (key >> 32)
-        for turn in range(10):
-            product0 = <uint64> c0 * 0xD2511F53u
-            product1 = <uint64> c2 * 0xCD9E8D57u
-            c0 = <uint32> (product1 >> 32) ^ c1 ^ key0
-            c1 = <uint32> product1
-            c2 = <uint32> (product0 >> 32) ^ c3 ^ key1
-            c3 = <uint32> product0
-            key0 += 0x9E3779B9u
-            key1 += 0xBB67AE85u
-        words.word[0][i] = c0
-        words.word[1][i] = c1
-        words.word[2][i] = c2
-        words.word[3][i] = c3
+    """Replace the first `n` counters (rounded up to whole vectors) by their random words."""
+    cdef int i
+    for i in range((n + PHILOX_LANES - 1) // PHILOX_LANES):
+        philox_lanes(&words.word[0][i * PHILOX_LANES], BLOCK, key)
 
 
 # ---- dropout ---------------------------------------------------------------------
