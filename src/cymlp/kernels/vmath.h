@@ -6,11 +6,11 @@
  * -v4, aarch64), with either compiler, in a vector loop and in its scalar remainder. Without FMA
  * (x86-64-v2) the bounds below hold too, but the last bit may differ.
  *
- * Bounds, against the exact value: EXP 1 ULP, SIGMOID 2, TANH 2, LOG1P_UNIT 2, log_f64 2. Subnormal
- * results and arguments are correct; NaN gives NaN; overflow gives Inf.
+ * Bounds, against the exact value: EXP 1 ULP, SIGMOID 2, TANH 2, LOG1P_UNIT 2, log_f64 2.
+ * Subnormal results and arguments are correct; NaN gives NaN; overflow gives Inf.
  *
- * Coefficients: minimax polynomials from a weighted Remez exchange in 60-digit arithmetic,
- * rounded to nearest. Each comment names the function fitted, the weight and the interval.
+ * Coefficients not explained otherwise: minimax polynomials from a weighted Remez exchange in
+ * 60-digit arithmetic, rounded to nearest; the comment names the function fitted and the weight.
  */
 #ifndef CYMLP_VMATH_H
 #define CYMLP_VMATH_H
@@ -62,50 +62,39 @@ VMATH double from_bits_f64(uint64_t u) { double x; __builtin_memcpy(&x, &u, size
 #define ROUND_BITS_F64 UINT64_C(0x4338000000000000)
 
 /* ---- exponentials --------------------------------------------------------------------------
- * x = n ln(2) + r with |r| <= ln(2)/2, and e^x = 2^n (1 + q), q = e^r - 1.
+ * x = n ln(2) + r with |r| <= ln(2)/2, and e^x = 2^n e^r.
  */
 
-/* Q(r) fits (e^r - 1 - r)/r^2, weighted to the least relative error of r + r^2 Q(r) against
- * e^r - 1, for |r| <= ln(2)/2. */
-VMATH float exp_tail_f32(float r) {
-    float q = 0x1.6bebd6p-10f;
-    q = fma_f32(q, r, 0x1.122778p-7f);
-    q = fma_f32(q, r, 0x1.555674p-5f);
-    q = fma_f32(q, r, 0x1.5554bp-3f);
-    return fma_f32(q, r, 0x1.fffffep-2f);
-}
-
-/* As above, with the first coefficient held at 1/2. */
-VMATH double exp_tail_f64(double r) {
-    double r2 = r * r;
-    double even = 0x1.1ef52d4c4b368p-29;
-    double odd = 0x1.af5d2c9b72876p-26;
-    even = fma_f64(even, r2, 0x1.27e52b2b0c288p-22);
-    odd = fma_f64(odd, r2, 0x1.71ddf94d73d77p-19);
-    even = fma_f64(even, r2, 0x1.a01a01830444ep-16);
-    odd = fma_f64(odd, r2, 0x1.a01a01af77dc8p-13);
-    even = fma_f64(even, r2, 0x1.6c16c16c1ccf1p-10);
-    odd = fma_f64(odd, r2, 0x1.111111110f7e7p-7);
-    even = fma_f64(even, r2, 0x1.5555555555549p-5);
-    odd = fma_f64(odd, r2, 0x1.5555555555559p-3);
-    even = fma_f64(even, r2, 0.5);
-    return fma_f64(odd, r, even);
-}
-
-/* e^r = 1 + (1 + Q r) r. Without fused operations both products would round, and 1 + r is taken
- * as a sum of two numbers instead. */
+/* e^r as 1 + r + r^2 Q(r); Q fits (e^r - 1 - r)/r^2 to the least relative error of e^r, its first
+ * coefficient held at 1/2. Fused, 1 + (1 + Q r) r rounds least; otherwise both its products would
+ * round, and 1 + r is taken as an exact sum of two numbers instead. */
 VMATH float exp_reduced_f32(float r) {
-    float q = exp_tail_f32(r);
+    float q = 0x1.6b6e2ep-10f;
+    q = fma_f32(q, r, 0x1.122f86p-7f);
+    q = fma_f32(q, r, 0x1.555688p-5f);
+    q = fma_f32(q, r, 0x1.5554a4p-3f);
+    q = fma_f32(q, r, 0.5f);
     float high = 1.0f + r;
     return VMATH_FUSED ? fma_f32(fma_f32(q, r, 1.0f), r, 1.0f)
                        : high + (r * r * q + (r - (high - 1.0f)));
 }
 
 VMATH double exp_reduced_f64(double r) {
-    double q = exp_tail_f64(r);
+    double r2 = r * r;
+    double even = 0x1.289f8b56b5223p-22;
+    double odd = 0x1.ad2043ef68a9fp-26;
+    even = fma_f64(even, r2, 0x1.a019ab2cc6413p-16);
+    odd = fma_f64(odd, r2, 0x1.71df55259336bp-19);
+    even = fma_f64(even, r2, 0x1.6c16c17cc34ebp-10);
+    odd = fma_f64(odd, r2, 0x1.a01a011c2f5a5p-13);
+    even = fma_f64(even, r2, 0x1.5555555553206p-5);
+    odd = fma_f64(odd, r2, 0x1.1111111128855p-7);
+    even = fma_f64(even, r2, 0.5);
+    odd = fma_f64(odd, r2, 0x1.5555555555501p-3);
+    double q = fma_f64(odd, r, even);
     double high = 1.0 + r;
     return VMATH_FUSED ? fma_f64(fma_f64(q, r, 1.0), r, 1.0)
-                       : high + (r * r * q + (r - (high - 1.0)));
+                       : high + (r2 * q + (r - (high - 1.0)));
 }
 
 /* 2^n goes on in two factors, 2^floor(n/2) and the rest, since n reaches beyond the exponents of
@@ -154,38 +143,45 @@ VMATH double sigmoid_f64(double x) {
     return fma_f64(-factor, c, factor);
 }
 
-/* With e = e^(-2|x|) = 2^n (1 + q), tanh|x| is (1 - e)/(1 + e) where that is below 1/2, which
- * keeps its relative accuracy down to 0 (n = 0, 1 - e = -q), and 1 - 2e/(1 + e) above, where
- * the roundings of the quotient then matter least. One division serves both. Products with 2^n
- * are exact. Beyond the clamp tanh rounds to 1. */
-VMATH float tanh_f32(float x) {
-    float y = -2.0f * abs_f32(x);
-    y = y < -20.0f ? -20.0f : y;
-    float t = fma_f32(y, LOG2E_F32, ROUND_F32);
+/* e^x where 2^n is a normal number, so that it is one factor. */
+VMATH float exp_normal_f32(float x) {
+    float t = fma_f32(x, LOG2E_F32, ROUND_F32);
     float n = t - ROUND_F32;
-    float r = fma_f32(n, -LN2_LOW_F32, fma_f32(n, -LN2_HIGH_F32, y));
-    float scale = from_bits_f32((bits_f32(t) - (ROUND_BITS_F32 - 127)) << 23);
-    float q = fma_f32(r * r, exp_tail_f32(r), r);
-    float near_zero = fma_f32(-scale, q, 1.0f - scale);
-    float twice_e = fma_f32(2.0f * scale, q, 2.0f * scale);
-    int upper = y < -1.0986123f; /* -ln(3): tanh = 1/2 */
-    float quotient = (upper ? twice_e : near_zero) / fma_f32(scale, q, 1.0f + scale);
-    return __builtin_copysignf(upper ? 1.0f - quotient : quotient, x);
+    float r = fma_f32(n, -LN2_LOW_F32, fma_f32(n, -LN2_HIGH_F32, x));
+    return exp_reduced_f32(r) * from_bits_f32((bits_f32(t) - (ROUND_BITS_F32 - 127)) << 23);
+}
+
+VMATH double exp_normal_f64(double x) {
+    double t = fma_f64(x, LOG2E_F64, ROUND_F64);
+    double n = t - ROUND_F64;
+    double r = fma_f64(n, -LN2_LOW_F64, fma_f64(n, -LN2_HIGH_F64, x));
+    return exp_reduced_f64(r) * from_bits_f64((bits_f64(t) - (ROUND_BITS_F64 - 1023)) << 52);
+}
+
+/* With a = |x|: where tanh is above 1/2, 1 - 2e/(1 + e), e = e^-2a; below, a - a z P/Q, z = a^2,
+ * from Lambert's continued fraction a/(1 + z/(3 + z/(5 + ...))) cut after 5 (8) levels, relative
+ * error 2^-32 (2^-60). Both are a number less a smaller quotient, so one division serves both and
+ * its error weighs little. Beyond the clamp tanh rounds to 1. */
+VMATH float tanh_f32(float x) {
+    float a = abs_f32(x);
+    int upper = a > 0.54930614f; /* ln(3)/2: tanh = 1/2 */
+    float z = a * a;
+    float p = fma_f32(z, 14.0f, 315.0f);
+    float q = fma_f32(fma_f32(z, 15.0f, 420.0f), z, 945.0f);
+    float e = exp_normal_f32(-2.0f * (a > 10.0f ? 10.0f : a));
+    float quotient = (upper ? 2.0f * e : a * z * p) / (upper ? 1.0f + e : q);
+    return __builtin_copysignf((upper ? 1.0f : a) - quotient, x);
 }
 
 VMATH double tanh_f64(double x) {
-    double y = -2.0 * abs_f64(x);
-    y = y < -40.0 ? -40.0 : y;
-    double t = fma_f64(y, LOG2E_F64, ROUND_F64);
-    double n = t - ROUND_F64;
-    double r = fma_f64(n, -LN2_LOW_F64, fma_f64(n, -LN2_HIGH_F64, y));
-    double scale = from_bits_f64((bits_f64(t) - (ROUND_BITS_F64 - 1023)) << 52);
-    double q = fma_f64(r * r, exp_tail_f64(r), r);
-    double near_zero = fma_f64(-scale, q, 1.0 - scale);
-    double twice_e = fma_f64(2.0 * scale, q, 2.0 * scale);
-    int upper = y < -1.0986122886681098; /* -ln(3): tanh = 1/2 */
-    double quotient = (upper ? twice_e : near_zero) / fma_f64(scale, q, 1.0 + scale);
-    return __builtin_copysign(upper ? 1.0 - quotient : quotient, x);
+    double a = abs_f64(x);
+    int upper = a > 0.54930614433405485; /* ln(3)/2: tanh = 1/2 */
+    double z = a * a;
+    double p = fma_f64(fma_f64(z + 594.0, z, 45045.0), z, 675675.0);
+    double q = fma_f64(fma_f64(fma_f64(z + 630.0, z, 51975.0), z, 945945.0), z, 2027025.0);
+    double e = exp_normal_f64(-2.0 * (a > 20.0 ? 20.0 : a));
+    double quotient = (upper ? 2.0 * e : a * z * p) / (upper ? 1.0 + e : q);
+    return __builtin_copysign((upper ? 1.0 : a) - quotient, x);
 }
 
 /* ---- logarithms ----------------------------------------------------------------------------
