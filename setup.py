@@ -48,6 +48,9 @@ NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=
 SIZE_FLAGS = ["-g0", "-fvisibility=hidden"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all",
                   "-fno-omit-frame-pointer", "-O1", "-g"]
+# Cython drops `const` of pointers in its temporaries.
+WARNING_FLAGS = ["-Wno-discarded-qualifiers", "-Wno-unknown-warning-option",
+                 "-Wno-incompatible-pointer-types-discards-qualifiers"]
 MACROS = [("CYTHON_CLINE_IN_TRACEBACK", "0")]
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "binding": True, "embedsignature": False}
@@ -93,8 +96,8 @@ def build_base():
 
 def compile_flags():
     if enabled("CYMLP_SANITIZE"):
-        return NUMERIC_FLAGS + ["-fvisibility=hidden"] + SANITIZE_FLAGS
-    return NUMERIC_FLAGS + SIZE_FLAGS
+        return NUMERIC_FLAGS + WARNING_FLAGS + ["-fvisibility=hidden"] + SANITIZE_FLAGS
+    return NUMERIC_FLAGS + WARNING_FLAGS + SIZE_FLAGS
 
 
 def link_flags():

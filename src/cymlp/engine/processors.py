@@ -60,22 +60,22 @@ def _upwards(mount, path):
 
 
 def _quota_v2(folder):
-    return _ratio(*(_read(os.path.join(folder, "cpu.max")).split() or ("max", "1")))
+    quota, _, period = _read(os.path.join(folder, "cpu.max")).partition(" ")
+    return _ratio(quota, period)
 
 
 def _quota_v1(folder):
-    return _ratio(_read(os.path.join(folder, "cpu.cfs_quota_us")).strip() or "-1",
-                  _read(os.path.join(folder, "cpu.cfs_period_us")).strip() or "1")
+    return _ratio(_read(os.path.join(folder, "cpu.cfs_quota_us")),
+                  _read(os.path.join(folder, "cpu.cfs_period_us")))
 
 
 def _ratio(quota, period):
-    """Quota over period; None where there is no limit, "max" in version 2 and -1 in version 1."""
-    if quota in ("max", "-1"):
-        return None
+    """Quota over period; None where there is no limit ("max" in version 2, -1 in version 1)."""
     try:
-        return int(quota) / int(period)
+        ratio = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):
         return None
+    return ratio if ratio > 0 else None
 
 
 def _read(path):

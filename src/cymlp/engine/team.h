@@ -27,7 +27,7 @@
 #define TEAM_MAX_THREADS 1024
 #define TEAM_IDLE_SPIN_NS 40000  /* how long a seat looks for the next job before it sleeps */
 #define TEAM_SPINS_TO_YIELD 1000 /* pauses of a thread that waits for another one in a job */
-#define TEAM_LINE _Alignas(64)   /* words that different threads write lie on different lines */
+#define TEAM_LINE _Alignas(64)   /* keeps words that different threads write apart */
 
 typedef void (*team_job)(void *context, int thread, int threads);
 
@@ -45,7 +45,7 @@ static struct {
     int threads;
     /* Written only by the holder of `busy`. */
     pthread_t host;
-    int asked;                    /* size the team was started for, caller included; 0: no team */
+    atomic_int asked;             /* size the team was started for, caller included; 0: no team */
     atomic_int members;           /* threads that sit on seats 1 ... members */
     /* Written by Python, under its lock. */
     atomic_int limit;             /* most threads for one job; 0: not determined yet */
@@ -56,11 +56,10 @@ static struct {
 
     TEAM_LINE atomic_int busy;
     TEAM_LINE atomic_int running; /* seats that have not finished the job */
+    /* On one line: with two threads twice as fast (28 ns) as on two. */
     TEAM_LINE atomic_int arrived; /* threads that have reached the barrier */
-    TEAM_LINE atomic_uint phase;  /* changes when all have */
+    atomic_uint phase;            /* changes when all have */
 } team;
-
-static struct team_seat team_seats[TEAM_MAX_THREADS];
 
 /* ---- waiting ---------------------------------------------------------------------------- */
 
@@ -102,6 +101,8 @@ static void team_barrier(int threads)
 /* ---- the seats: where the team's threads live -------------------------------------------- */
 
 #if TEAM_HAS_OPENMP
+
+static struct team_seat team_seats[TEAM_MAX_THREADS];
 
 static long long team_clock_ns(void)
 {
@@ -167,7 +168,7 @@ static void team_call(team_job job, void *context, int threads)
 static void *team_host(void *unused)
 {
     (void)unused;
-#pragma omp parallel num_threads(team.asked - 1)
+#pragma omp parallel num_threads(atomic_load(&team.asked) - 1)
     {
 #pragma omp single
         atomic_store_explicit(&team.members, omp_get_num_threads(), memory_order_release);
@@ -194,13 +195,13 @@ static void team_start(int asked)
         pthread_mutex_init(&team_seats[thread].mutex, NULL);
         pthread_cond_init(&team_seats[thread].wake, NULL);
     }
-    team.asked = asked;
+    atomic_store(&team.asked, asked);
     team_blocked_signals(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int failed = pthread_create(&team.host, NULL, team_host, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failed) {
-        team.asked = 0; /* so that the next call tries again */
+        atomic_store(&team.asked, 0); /* so that the next call tries again */
         return;
     }
     /* Several hundred microseconds for a large team: no use in spinning. */
@@ -209,23 +210,24 @@ static void team_start(int asked)
 
 static void team_stop(void)
 {
-    if (!team.asked) return;
+    int asked = atomic_load(&team.asked);
+    if (!asked) return;
     team_call(NULL, NULL, 1 + atomic_load_explicit(&team.members, memory_order_relaxed));
     pthread_join(team.host, NULL);
-    for (int thread = 1; thread < team.asked; thread++) {
+    for (int thread = 1; thread < asked; thread++) {
         pthread_cond_destroy(&team_seats[thread].wake);
         pthread_mutex_destroy(&team_seats[thread].mutex);
     }
     atomic_store_explicit(&team.members, 0, memory_order_relaxed);
-    team.asked = 0;
+    atomic_store(&team.asked, 0);
 }
 
 /* How many threads, the caller included, can run a job for which `wanted` are wished. */
 static int team_assemble(int wanted)
 {
-    int limit = atomic_load_explicit(&team.limit, memory_order_relaxed);
+    int limit = atomic_load(&team.limit);
     if (limit <= 1) return 1;
-    if (team.asked != limit) {
+    if (atomic_load(&team.asked) != limit) {
         team_stop();
         team_start(limit);
     }
@@ -237,11 +239,21 @@ static int team_take(void)
 {
     int free = 0;
     return !atomic_load_explicit(&team.forked, memory_order_relaxed)
-        && atomic_compare_exchange_strong_explicit(&team.busy, &free, 1, memory_order_acquire,
-                                                   memory_order_relaxed);
+        && atomic_compare_exchange_strong(&team.busy, &free, 1);
 }
 
-static void team_release(void) { atomic_store_explicit(&team.busy, 0, memory_order_release); }
+static void team_release(void) { atomic_store(&team.busy, 0); }
+
+/* Lets the team leave if it is not of the size that is set now. Called after the size has changed
+ * and after every job: the order of the two stores and loads (all sequentially consistent) lets
+ * one of the two see the other, so that no team of the wrong size stays. */
+static void team_fit(void)
+{
+    int asked = atomic_load(&team.asked);
+    if (!asked || asked == atomic_load(&team.limit) || !team_take()) return;
+    if (atomic_load(&team.asked) != atomic_load(&team.limit)) team_stop();
+    team_release();
+}
 
 /* Runs the job on up to `wanted` threads and returns how many took part. */
 static int team_run(team_job job, void *context, int wanted)
@@ -261,6 +273,7 @@ static int team_run(team_job job, void *context, int wanted)
          turn += turn < TEAM_SPINS_TO_YIELD)
         team_relax(turn);
     team_release();
+    team_fit();
     return threads;
 }
 
@@ -272,6 +285,8 @@ static int team_run(team_job job, void *context, int wanted)
     job(context, 0, 1);
     return 1;
 }
+
+static void team_fit(void) {}
 
 #endif
 
@@ -296,7 +311,8 @@ static int team_limit(void) { return atomic_load_explicit(&team.limit, memory_or
 static void team_set_limit(int threads, int crowded)
 {
     atomic_store_explicit(&team.crowded, crowded, memory_order_relaxed);
-    atomic_store_explicit(&team.limit, threads, memory_order_relaxed);
+    atomic_store(&team.limit, threads);
+    team_fit();
 }
 
 #endif

@@ -62,10 +62,9 @@ cdef int _apply() except -1:
     """Let the team know the setting: as many threads, but no more than there are processors."""
     from cymlp.engine.processors import usable_processors
     cdef int processors = min(usable_processors(), TEAM_MAX_THREADS)
-    if _oversubscription:
-        team_set_limit(_setting, _setting > processors)
-    else:
-        team_set_limit(min(_setting, processors), False)
+    cdef int limit = _setting if _oversubscription else min(_setting, processors)
+    with nogil:                         # waits for the threads of the old team, if there are any
+        team_set_limit(limit, limit > processors)
     return 0
 
 

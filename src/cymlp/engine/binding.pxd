@@ -1,0 +1,94 @@
+"""The kernels' addresses, as the rest of the engine calls them.
+
+One table per dtype. Pointers to elements are `void *` here: the engine counts in bytes and does
+not care which dtype it runs.
+"""
+from cymlp.kernels.data cimport source_t
+
+ctypedef struct kernels_t:
+    void (*dense_forward)(
+        void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, const void *weight,
+        const void *bias, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+        Py_ssize_t panel_begin, Py_ssize_t panel_end) noexcept nogil
+    void (*dense_backward_input)(
+        void *dx, Py_ssize_t lddx, const void *dz, Py_ssize_t ldz, const void *weight,
+        Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+        Py_ssize_t panel_begin, Py_ssize_t panel_end, void *scratch) noexcept nogil
+    void (*dense_backward_weight)(
+        void *dweight, const void *x, Py_ssize_t ldx, const void *dz, Py_ssize_t ldz,
+        Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
+        Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end) noexcept nogil
+    void (*dense_backward_bias)(
+        void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
+        bint accumulate) noexcept nogil
+    void (*pack_panels)(
+        void *panels, const void *weight, Py_ssize_t row_stride, Py_ssize_t column_stride,
+        Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil
+    void (*unpack_panels)(
+        void *weight, Py_ssize_t row_stride, Py_ssize_t column_stride, const void *panels,
+        Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil
+    void (*activation_forward)(
+        int kind, void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols, double parameter) noexcept nogil
+    void (*activation_backward)(
+        int kind, void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy,
+        const void *saved, Py_ssize_t lds, Py_ssize_t rows, Py_ssize_t cols,
+        double parameter) noexcept nogil
+    void (*softmax_forward)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*softmax_backward)(
+        void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *y,
+        Py_ssize_t ldy, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*pointwise_loss)(
+        int kind, void *grad, Py_ssize_t ldg, double *row_loss, const void *logits,
+        Py_ssize_t ldz, const void *target, Py_ssize_t ldt, const void *sample_weight,
+        double scale, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*softmax_cross_entropy_labels)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const int *label, const void *sample_weight, double scale, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*softmax_cross_entropy_dense)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const void *target, Py_ssize_t ldt, const void *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*correct_labels)(
+        double *row_metric, const void *logits, Py_ssize_t ldz, const int *label,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*correct_dense)(
+        double *row_metric, const void *logits, Py_ssize_t ldz, const void *target,
+        Py_ssize_t ldt, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*correct_binary)(
+        double *row_metric, const void *logits, Py_ssize_t ldz, const void *target,
+        Py_ssize_t ldt, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*absolute_error)(
+        double *row_metric, const void *logits, Py_ssize_t ldz, const void *target,
+        Py_ssize_t ldt, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*optimizer_update)(
+        int kind, void *parameter, const void *gradient, void *state0, void *state1,
+        void *state2, Py_ssize_t n, const double *prepared) noexcept nogil
+    void (*dropout)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t row_begin,
+        Py_ssize_t row_end, Py_ssize_t cols, double rate, unsigned long long key,
+        long long step, int layer) noexcept nogil
+    void (*gather_rows)(
+        void *out, Py_ssize_t ldo, const source_t *source, const long long *order,
+        long long first, Py_ssize_t rows) noexcept nogil
+    void (*scatter_rows)(
+        char *out, Py_ssize_t row_stride, Py_ssize_t column_stride, const void *values,
+        Py_ssize_t ldv, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
+
+ctypedef struct common_t:
+    # Kernels that know no dtype.
+    void (*optimizer_prepare)(
+        int kind, double *prepared, const double *hyper, long long step) noexcept nogil
+    void (*permutation)(
+        long long *order, long long n, unsigned long long key, long long epoch) noexcept nogil
+    void (*gather_labels)(
+        int *out, const source_t *source, const long long *order, long long first,
+        Py_ssize_t rows) noexcept nogil
+    long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
+    long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
+
+cdef kernels_t kernels[2]       # float32, float64
+cdef common_t common

@@ -1,0 +1,57 @@
+"""Takes the kernels' addresses from the modules of the level in use.
+
+Cython publishes every function of a module's .pxd in its ``__pyx_capi__``, in a capsule whose name
+is the function's signature; the two dtypes of a fused function as ``__pyx_fuse_0NAME`` and
+``__pyx_fuse_1NAME``.
+"""
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+
+from cymlp import kernels as levels
+
+
+cdef void *address(str module, str name) except NULL:
+    capsule = levels.module(module).__pyx_capi__[name]
+    return PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+
+
+cdef void *typed(str module, str name, int dtype) except NULL:
+    return address(module, f"__pyx_fuse_{dtype}{name}")
+
+
+cdef int bind() except -1:
+    cdef int dtype
+    cdef kernels_t *k
+    for dtype in range(2):
+        k = &kernels[dtype]
+        (<void **>&k.dense_forward)[0] = typed("dense", "dense_forward", dtype)
+        (<void **>&k.dense_backward_input)[0] = typed("dense", "dense_backward_input", dtype)
+        (<void **>&k.dense_backward_weight)[0] = typed("dense", "dense_backward_weight", dtype)
+        (<void **>&k.dense_backward_bias)[0] = typed("dense", "dense_backward_bias", dtype)
+        (<void **>&k.pack_panels)[0] = typed("dense", "pack_panels", dtype)
+        (<void **>&k.unpack_panels)[0] = typed("dense", "unpack_panels", dtype)
+        (<void **>&k.activation_forward)[0] = typed("activations", "activation_forward", dtype)
+        (<void **>&k.activation_backward)[0] = typed("activations", "activation_backward", dtype)
+        (<void **>&k.softmax_forward)[0] = typed("activations", "softmax_forward", dtype)
+        (<void **>&k.softmax_backward)[0] = typed("activations", "softmax_backward", dtype)
+        (<void **>&k.pointwise_loss)[0] = typed("losses", "pointwise_loss", dtype)
+        (<void **>&k.softmax_cross_entropy_labels)[0] = typed(
+            "losses", "softmax_cross_entropy_labels", dtype)
+        (<void **>&k.softmax_cross_entropy_dense)[0] = typed(
+            "losses", "softmax_cross_entropy_dense", dtype)
+        (<void **>&k.correct_labels)[0] = typed("losses", "correct_labels", dtype)
+        (<void **>&k.correct_dense)[0] = typed("losses", "correct_dense", dtype)
+        (<void **>&k.correct_binary)[0] = typed("losses", "correct_binary", dtype)
+        (<void **>&k.absolute_error)[0] = typed("losses", "absolute_error", dtype)
+        (<void **>&k.optimizer_update)[0] = typed("optimizers", "optimizer_update", dtype)
+        (<void **>&k.dropout)[0] = typed("rng", "dropout", dtype)
+        (<void **>&k.gather_rows)[0] = typed("data", "gather_rows", dtype)
+        (<void **>&k.scatter_rows)[0] = typed("data", "scatter_rows", dtype)
+    (<void **>&common.optimizer_prepare)[0] = address("optimizers", "optimizer_prepare")
+    (<void **>&common.permutation)[0] = address("rng", "permutation")
+    (<void **>&common.gather_labels)[0] = address("data", "gather_labels")
+    (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")
+    (<void **>&common.find_outside)[0] = address("data", "find_outside")
+    return 0
+
+
+bind()
