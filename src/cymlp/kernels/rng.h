@@ -2,7 +2,7 @@
  *
  * The generator's one costly operation is the full product of two 32-bit words.
  * Vector units have it for every second word (vpmuludq), and compilers do not
- * find it by themselves: their versions of the plain loop take about twice as
+ * find it by themselves: dropout by the plain loop takes more than twice as
  * long. So a vector of 32-bit counters is split into its even and its odd words,
  * each in a lane of 64 bits. The upper half of a lane needs no clearing
  * between the rounds because the product reads the lower half only.
