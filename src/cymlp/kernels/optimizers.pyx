@@ -257,9 +257,11 @@ cdef inline void adam_loop(
         first_moment[i] = m
         second_moment[i] = v
         if amsgrad:
-            # The comparison is false where either is NaN: `!=` keeps the older NaN.
+            # A NaN in either is kept. Two choices, because an `or` is a branch to the
+            # compiler and the loop would not become vector instructions.
             largest = maximum_second_moment[i]
-            v = largest if largest > v or largest != largest else v
+            v = largest if largest > v else v
+            v = largest if largest != largest else v
             maximum_second_moment[i] = v
         parameter[i] -= step_size * m / (square_root(v) + epsilon)
 
