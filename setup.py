@@ -12,7 +12,6 @@ import copy
 import hashlib
 import os
 import re
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.errors import CompileError, LinkError
 
 SOURCE = Path("src")
 PACKAGE = SOURCE / "cymlp"
@@ -87,11 +88,11 @@ def build_base():
 
     distutils compares only times, so two configurations in one folder would mix their objects.
     """
-    configuration = repr([sys.version, sorted(chosen_levels().items()), Path("setup.py").read_text()]
-                         + [os.environ.get(name) for name in
-                            ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CYMLP_NO_OPENMP",
-                             "CYMLP_SANITIZE")])
-    return os.path.join("build", hashlib.sha256(configuration.encode()).hexdigest()[:8])
+    variables = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CYMLP_LEVELS", "CYMLP_NO_OPENMP",
+                 "CYMLP_SANITIZE")
+    configuration = [sys.version, Path("setup.py").read_text()]
+    configuration += [os.environ.get(name) for name in variables]
+    return os.path.join("build", hashlib.sha256(repr(configuration).encode()).hexdigest()[:8])
 
 
 def compile_flags():
@@ -147,6 +148,20 @@ def extensions():
     return found
 
 
+class BuildPython(build_py):
+    """build_py that does not let a wheel inherit what an earlier build left in the folder."""
+
+    def run(self):
+        if not self.editable_mode:
+            builder = self.get_finalized_command("build_ext")
+            wanted = {Path(builder.get_ext_fullpath(ext.name)).resolve()
+                      for ext in builder.extensions}
+            for path in Path(self.build_lib).rglob("*"):
+                if path.is_file() and path.resolve() not in wanted:
+                    path.unlink()
+        super().run()
+
+
 class BuildExtensions(build_ext):
     """build_ext that runs Cython once per source and keeps the levels' objects apart."""
 
@@ -165,16 +180,15 @@ class BuildExtensions(build_ext):
         """Turn every .pyx into C below build/, and let the extensions compile that."""
         from Cython.Build import cythonize
 
-        sources = {ext.sources[0]: ext for ext in self.extensions if ext.sources[0].endswith(".pyx")}
-        modules = [Extension(module_name(Path(source)), [source], include_dirs=ext.include_dirs,
-                             depends=ext.depends) for source, ext in sources.items()]
+        sources = {ext.sources[0]: ext for ext in self.extensions}
+        modules = [Extension(module_name(Path(source)), [source], depends=ext.depends)
+                   for source, ext in sources.items()]
         translated = cythonize(
             modules, build_dir=str(GENERATED_C), include_path=[str(SOURCE)],
             compiler_directives=DIRECTIVES, nthreads=processors(), quiet=True)
         generated = {module.name: module.sources for module in translated}
         for ext in self.extensions:
-            if ext.sources[0].endswith(".pyx"):
-                ext.sources = list(generated[module_name(Path(ext.sources[0]))])
+            ext.sources = list(generated[module_name(Path(ext.sources[0]))])
 
     def build_extensions(self):
         self.parallel = self.parallel or processors()
@@ -196,16 +210,19 @@ class BuildExtensions(build_ext):
         """The flags for OpenMP, or none where it is unwanted or a trial program does not link."""
         if enabled("CYMLP_NO_OPENMP"):
             return []
+        flags = ["-fopenmp"]
         with tempfile.TemporaryDirectory() as folder:
             trial = Path(folder, "trial.c")
-            trial.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-            command = [*self.compiler.compiler_so, "-fopenmp", str(trial), "-o", str(trial.with_suffix(""))]
-            outcome = subprocess.run(command, capture_output=True, text=True)
-        if outcome.returncode == 0:
-            return ["-fopenmp"]
-        print("warning: cymlp is built without OpenMP and runs on one thread, because a program "
-              f"with -fopenmp does not link:\n{outcome.stderr.strip()}", file=sys.stderr)
-        return []
+            trial.write_text("#include <omp.h>\n"
+                             "int main(void) { return omp_get_max_threads() < 1; }\n")
+            try:
+                objects = self.compiler.compile([str(trial)], folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, "trial", folder, extra_postargs=flags)
+            except (CompileError, LinkError) as error:
+                print("warning: cymlp is built without OpenMP and will run on one thread: "
+                      f"{error}", file=sys.stderr)
+                return []
+        return flags
 
 
 def processors():
@@ -226,6 +243,6 @@ if __name__ == "__main__":
         package_dir={"": str(SOURCE)},
         packages=packages(),
         ext_modules=extensions(),
-        cmdclass={"build_ext": BuildExtensions},
+        cmdclass={"build_ext": BuildExtensions, "build_py": BuildPython},
         options={"build": {"build_base": build_base()}},
     )

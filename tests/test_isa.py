@@ -46,7 +46,7 @@ def test_a_level_that_the_processor_lacks_is_an_error():
 def test_a_level_that_is_not_built_is_an_error():
     supported = ("x86_64_v2", "x86_64_v3")
     assert kernels._choose(None, ("x86_64_v2",), supported) == "x86_64_v2"
-    with pytest.raises(ImportError, match="not built into this installation; usable here: x86_64_v2"):
+    with pytest.raises(ImportError, match="not built into this .*; usable here: x86_64_v2"):
         kernels._choose("x86_64_v3", ("x86_64_v2",), supported)
 
 
