@@ -7,7 +7,7 @@ step into the few scalars that the update needs (once a step, in double).
 rounded to it. Both are written here, and TABLE at the end of the file names
 them: adding an optimizer means a scalar struct, a prepare, an update and a row.
 
-The definitions are PyTorch's. Nothing is fused and only IEEE operations occur
+The definitions are PyTorch's. No multiply-add is fused and only IEEE operations occur
 (square root and division included), so all levels give the same bits.
 
 The loops are inline functions whose first arguments are constants at every

@@ -62,7 +62,7 @@ cdef void dropout_block(
         real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
         Py_ssize_t row, Py_ssize_t rows, Py_ssize_t begin, Py_ssize_t end,
         Py_ssize_t cols, const Mask *mask) noexcept nogil:
-    """Rows `row ... row + rows` (`y` and `x` are at the first), counters `begin ... end` of each."""
+    """Counters `begin ... end` of `rows` rows; `y` and `x` are at the first, numbered `row`."""
     cdef Words words
     cdef Py_ssize_t quarter = (cols + 3) // 4
     cdef Py_ssize_t width = end - begin
