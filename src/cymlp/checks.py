@@ -118,7 +118,7 @@ def as_text(name: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def spec_repr(spec: Any) -> str:
-    """``Dense(10, bias=False)``: the required fields, then those that differ from their default."""
+    """``SGD(momentum=0.9)``: required fields, then those that differ from their default."""
     parts = []
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)

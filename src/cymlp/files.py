@@ -23,8 +23,8 @@ import numpy as np
 
 from . import specs
 from .checks import as_integer, as_text, choices, shown
-from .layers import Dense
 from .losses import TASKS
+from .plan import parameter_layout
 
 __all__ = ["build", "describe", "load", "save"]
 
@@ -147,14 +147,8 @@ def _parts(description: Any) -> dict[str, Any]:
 
 def _check_shapes(parts: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """That the arrays are those of the layers, before anything of their size is made."""
-    expected = {}
-    width = parts["in_features"]
-    for index, layer in enumerate(parts["layers"]):
-        if isinstance(layer, Dense):
-            expected[f"{index}.weight"] = (width, layer.units)
-            if layer.bias:
-                expected[f"{index}.bias"] = (layer.units,)
-            width = layer.units
+    layout, _ = parameter_layout(parts["layers"], parts["in_features"], parts["dtype"])
+    expected = {parameter.name: parameter.shape for parameter in layout}
     if not expected:
         raise ValueError("layers: expected at least one Dense layer")
     for name in expected:
