@@ -37,7 +37,8 @@ class Activation:
     Parameters
     ----------
     name : str
-        ``identity``, ``sigmoid``, ``tanh``, ``relu``, ``leaky_relu`` or ``softmax``.
+        A name of the kernels' table, such as ``identity``, ``sigmoid``, ``tanh``, ``relu`` or
+        ``leaky_relu``; or ``softmax``, along each row.
     slope : float, optional
         Only for ``leaky_relu``: the slope for negative values, 0.01 by default.
 
