@@ -54,7 +54,8 @@ WARNING_FLAGS = ["-Wno-discarded-qualifiers", "-Wno-unknown-warning-option",
                  "-Wno-incompatible-pointer-types-discards-qualifiers"]
 MACROS = [("CYTHON_CLINE_IN_TRACEBACK", "0")]
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
-              "initializedcheck": False, "binding": True, "embedsignature": False}
+              "initializedcheck": False, "binding": True, "embedsignature": False,
+              "autotestdict": False}
 
 
 def enabled(variable):
