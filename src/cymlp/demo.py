@@ -65,8 +65,8 @@ def run(
     accuracy = _report(probabilities.argmax(axis=1), digits[test])
     seconds = sum(history["time"])
     steps = epochs * -(-len(train) // _BATCH)
-    print(f"\n{steps} steps of {_BATCH} digits in {seconds:.2f} s: {steps / seconds:,.0f} steps "
-          f"per second, testing after each epoch included")
+    print(f"\n{steps} training steps of up to {_BATCH} digits in {seconds:.2f} s: "
+          f"{steps / seconds:,.0f} steps per second")
     _save_pictures(history, pixels[test], digits[test], probabilities, output)
     return accuracy
 

@@ -90,5 +90,5 @@ ctypedef struct common_t:
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
 
-cdef kernels_t kernels[2]       # float32, float64
-cdef common_t common
+cdef const kernels_t *typed_kernels(int dtype) noexcept nogil      # 0: float32, 1: float64
+cdef const common_t *common_kernels() noexcept nogil

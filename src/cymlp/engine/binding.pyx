@@ -8,6 +8,17 @@ from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 
 from cymlp import kernels as levels
 
+cdef kernels_t kernels[2]
+cdef common_t common
+
+
+cdef const kernels_t *typed_kernels(int dtype) noexcept nogil:
+    return &kernels[dtype]
+
+
+cdef const common_t *common_kernels() noexcept nogil:
+    return &common
+
 
 cdef void *address(str module, str name) except NULL:
     capsule = levels.module(module).__pyx_capi__[name]

@@ -34,6 +34,7 @@ VMATH double fma_f64(double a, double b, double c) { return a * b + c; }
 #define FMA(a, b, c) VMATH_OF(fma, (a) + (b) + (c))(a, b, c)
 #define ABS(x) VMATH_OF(abs, x)(x)
 #define EXP(x) VMATH_OF(exp, x)(x)
+#define EXP_BOUNDED(x) VMATH_OF(exp_bounded, x)(x)
 #define SIGMOID(x) VMATH_OF(sigmoid, x)(x)
 #define TANH(x) VMATH_OF(tanh, x)(x)
 #define LOG1P_UNIT(x) VMATH_OF(log1p_unit, x)(x)
@@ -97,11 +98,10 @@ VMATH double exp_reduced_f64(double r) {
                        : high + (r2 * q + (r - (high - 1.0)));
 }
 
-/* 2^n goes on in two factors, 2^floor(n/2) and the rest, since n reaches beyond the exponents of
- * normal numbers at both ends; only the last product rounds. At the clamped ends the result is
- * Inf and 0 already. A NaN passes the clamps and makes r NaN, whatever its n. */
-VMATH float exp_f32(float x) {
-    x = x > 89.0f ? 89.0f : x;
+/* e^x for x up to what overflows. 2^n goes on in two factors, 2^floor(n/2) and the rest, since n
+ * reaches beyond the exponents of normal numbers; only the last product rounds. Below the clamp
+ * the result is 0 already. A NaN passes the clamp and makes r NaN, whatever its n. */
+VMATH float exp_bounded_f32(float x) {
     x = x < -104.0f ? -104.0f : x;
     float t = fma_f32(x, LOG2E_F32, ROUND_F32);
     float n = t - ROUND_F32;
@@ -113,8 +113,7 @@ VMATH float exp_f32(float x) {
     return exp_reduced_f32(r) * scale1 * scale2;
 }
 
-VMATH double exp_f64(double x) {
-    x = x > 710.0 ? 710.0 : x;
+VMATH double exp_bounded_f64(double x) {
     x = x < -746.0 ? -746.0 : x;
     double t = fma_f64(x, LOG2E_F64, ROUND_F64);
     double n = t - ROUND_F64;
@@ -126,18 +125,28 @@ VMATH double exp_f64(double x) {
     return exp_reduced_f64(r) * scale1 * scale2;
 }
 
+VMATH float exp_f32(float x) {
+    float y = exp_bounded_f32(x);
+    return x > 89.0f ? __builtin_inff() : y;
+}
+
+VMATH double exp_f64(double x) {
+    double y = exp_bounded_f64(x);
+    return x > 710.0 ? __builtin_inf() : y;
+}
+
 /* 1 / (1 + e^-x). With e = e^-|x| and c = e / (1 + e), which cannot overflow, it is 1 - c above
  * zero and e (1 - c) below: the roundings of 1 + e and of the quotient then weigh less than in
  * the quotient itself, and the relative accuracy holds down to the subnormals. */
 VMATH float sigmoid_f32(float x) {
-    float e = exp_f32(-abs_f32(x));
+    float e = exp_bounded_f32(-abs_f32(x));
     float c = e / (1.0f + e);
     float factor = x < 0.0f ? e : 1.0f;
     return fma_f32(-factor, c, factor);
 }
 
 VMATH double sigmoid_f64(double x) {
-    double e = exp_f64(-abs_f64(x));
+    double e = exp_bounded_f64(-abs_f64(x));
     double c = e / (1.0 + e);
     double factor = x < 0.0 ? e : 1.0;
     return fma_f64(-factor, c, factor);

@@ -1,0 +1,39 @@
+"""cymlp: multi-layer perceptrons on the CPU, trained and run in native code.
+
+>>> import cymlp
+>>> net = cymlp.mlp(784, [256, 128], 10, task="multiclass")
+"""
+
+from importlib import import_module as _import_module
+
+from ._version import __version__
+from .engine.threads import get_num_threads, set_num_threads
+
+# Everything else is imported when it is asked for first: this package is imported where start-up
+# time counts.
+_LAZY = {
+    "Network": "network", "mlp": "network",
+    "Activation": "layers", "Dense": "layers", "Dropout": "layers",
+    "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
+    "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
+    "MeanSquaredError": "losses",
+    "Callback": "callbacks", "EarlyStopping": "callbacks", "History": "history",
+    "Plan": "plan", "load": "files", "show_config": "config",
+}
+_MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference")
+
+__all__ = ["__version__", "get_num_threads", "set_num_threads", *sorted({*_LAZY, *_MODULES})]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        value = getattr(_import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,443 @@
+"""The engine of one network: its arena, and the native calls that work on it.
+
+A call checks what it was given, lets go of the GIL and runs a program on the team of threads.
+Calls that change the parameters have the network to themselves; others may run side by side.
+"""
+from cpython.exc cimport PyErr_Occurred
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.float cimport DBL_MAX
+from libc.math cimport INFINITY
+from libc.string cimport memcpy, memset
+cimport numpy as cnp
+
+from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
+from cymlp.engine.memory cimport Memory
+from cymlp.engine.program cimport (
+    MAX_HYPER, MAX_STATES, SCRATCH_BYTES, Program, batch_job, call_t, predict_job, train_job)
+from cymlp.engine.threads cimport fork_generation, team_job, team_run, thread_count
+from cymlp.kernels.data cimport source_t
+
+import numpy as np
+
+cnp.import_array()
+
+cdef enum:
+    # Floating-point operations that are worth one more thread: in a single call, whose other
+    # threads may have gone to sleep, and in a step of an epoch, whose threads are awake.
+    CALL_GRAIN = 4_000_000
+    STEP_GRAIN = 1_000_000
+    SPARE_WORKSPACES = 4
+
+
+cdef int raise_pending() except -1:
+    """Raise the exception that a signal's handler has left."""
+    return -1 if PyErr_Occurred() != NULL else 0
+
+
+cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
+    """An array as the kernels read it; one dimension counts as a single column."""
+    cdef cnp.dtype dtype = array.descr
+    cdef char kind = dtype.kind
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
+    if kind == c"b":
+        source.type = 0
+    elif kind == c"i" or kind == c"u":
+        source.type = {1: 1, 2: 3, 4: 5, 8: 7}[item] + (kind == c"u")
+    elif kind == c"f":
+        source.type = {2: 9, 4: 10, 8: 11}.get(item, 12)
+    else:
+        raise TypeError(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
+    source.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
+    source.data = cnp.PyArray_BYTES(array)
+    source.rows = cnp.PyArray_DIM(array, 0)
+    source.row_stride = cnp.PyArray_STRIDE(array, 0)
+    if cnp.PyArray_NDIM(array) == 2:
+        source.columns = cnp.PyArray_DIM(array, 1)
+        source.column_stride = cnp.PyArray_STRIDE(array, 1)
+    else:
+        source.columns = 1
+        source.column_stride = item
+    return 0
+
+
+cdef class Engine:
+    """Parameters and optimizer states of a network, and what can be done with them.
+
+    Parameters
+    ----------
+    parameter_bytes : int
+        Size of all parameters in their layout (`cymlp.plan.parameter_layout`).
+    states : sequence of float
+        The value that each optimizer state in use starts from.
+    slots : sequence of int
+        Which of the kernel's states each of them is.
+    dtype : numpy.dtype
+        float32 or float64.
+    optimizer : int
+        Row of the kernels' table of optimizers.
+    hyper : sequence of float
+        Its hyperparameters in the table's order.
+    in_features, out_features : int
+        Width of an input and of an output row.
+    limits : tuple of two floats
+        Least and greatest value that a dense target may have.
+    key : int
+        64 bits that the random numbers of dropout and shuffling come from.
+    """
+
+    cdef Memory arena
+    cdef readonly Py_ssize_t parameter_bytes
+    cdef readonly object dtype
+    cdef int code
+    cdef Py_ssize_t item
+    cdef const kernels_t *kernels
+    cdef int optimizer
+    cdef double hyper[MAX_HYPER]
+    cdef Py_ssize_t state_offset[MAX_STATES]
+    cdef Py_ssize_t in_features
+    cdef Py_ssize_t out_features
+    cdef double low
+    cdef double high
+    cdef double value_count
+    cdef readonly unsigned long long key
+    cdef public long long step
+    cdef public long long epoch
+    # who is inside
+    cdef int readers
+    cdef long writer
+    cdef int waiting
+    cdef long generation
+    cdef object condition
+
+    def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
+                 out_features, limits, value_count, key):
+        cdef int i
+        self.arena = Memory(parameter_bytes * (1 + len(states)))
+        self.parameter_bytes = parameter_bytes
+        self.dtype = np.dtype(dtype)
+        self.code = self.dtype == np.float64
+        self.item = 8 if self.code else 4
+        self.kernels = typed_kernels(self.code)
+        self.optimizer = optimizer
+        for i, value in enumerate(hyper):
+            self.hyper[i] = value
+        for i in range(MAX_STATES):
+            self.state_offset[i] = -1
+        for i, slot in enumerate(slots):
+            self.state_offset[slot] = (1 + i) * self.parameter_bytes
+        for i, value in enumerate(states):
+            self._fill((1 + i) * self.parameter_bytes, value)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.low, self.high = limits
+        self.value_count = value_count
+        self.key = key
+        self.generation = fork_generation()
+
+    cdef void _fill(self, Py_ssize_t offset, double value) noexcept:
+        cdef Py_ssize_t i
+        for i in range(self.parameter_bytes // self.item):
+            if self.code:
+                (<double *>(self.arena.data + offset))[i] = value
+            else:
+                (<float *>(self.arena.data + offset))[i] = <float>value
+
+    # -- who may come in -----------------------------------------------------------------------
+
+    cdef int _enter(self, bint writing) except -1:
+        """Wait until this call may work on the arena. All of this happens under the GIL."""
+        if self.generation != fork_generation():
+            # A child of fork: whoever was inside is not here.
+            self.generation = fork_generation()
+            self.readers = self.writer = self.waiting = 0
+            self.condition = None
+        if self.writer or (writing and self.readers):
+            self._wait(writing)
+        if writing:
+            self.writer = PyThread_get_thread_ident()
+        else:
+            self.readers += 1
+        return 0
+
+    def _wait(self, bint writing):
+        from threading import Condition
+        if self.condition is None:
+            self.condition = Condition()
+        self.waiting += 1
+        try:
+            while self.writer or (writing and self.readers):
+                if self.writer == PyThread_get_thread_ident():
+                    raise RuntimeError(
+                        "the network is being trained by this very thread (a signal handler "
+                        "cannot use it meanwhile)")
+                with self.condition:
+                    self.condition.wait(0.01)
+        finally:
+            self.waiting -= 1
+
+    cdef int _leave(self, bint writing) except -1:
+        if writing:
+            self.writer = 0
+        else:
+            self.readers -= 1
+        if self.waiting and self.condition is not None:
+            with self.condition:
+                self.condition.notify_all()
+        return 0
+
+    # -- parameters ----------------------------------------------------------------------------
+
+    def read(self, Py_ssize_t offset, tuple shape):
+        """A copy of the array of the arena at `offset`: a weight (2-D) or a bias (1-D)."""
+        self._enter(False)
+        try:
+            return self._copy_out(self.arena.data + offset, shape)
+        finally:
+            self._leave(False)
+
+    cdef object _copy_out(self, const char *data, tuple shape):
+        cdef cnp.ndarray out = np.empty(shape, self.dtype)
+        if len(shape) == 2:
+            self.kernels.unpack_panels(cnp.PyArray_DATA(out), shape[1], 1, data, shape[0], shape[1])
+        else:
+            memcpy(cnp.PyArray_DATA(out), data, cnp.PyArray_NBYTES(out))
+        return out
+
+    def write(self, Py_ssize_t offset, values):
+        """Set the array of the arena at `offset`."""
+        cdef cnp.ndarray array = np.ascontiguousarray(values, self.dtype)
+        self._enter(True)
+        try:
+            if array.ndim == 2:
+                self.kernels.pack_panels(self.arena.data + offset, cnp.PyArray_DATA(array),
+                                         array.shape[1], 1, array.shape[0], array.shape[1])
+            else:
+                memcpy(self.arena.data + offset, cnp.PyArray_DATA(array),
+                       cnp.PyArray_NBYTES(array))
+        finally:
+            self._leave(True)
+
+    def arena_bytes(self):
+        """A copy of the whole arena: parameters and optimizer states in their layout."""
+        self._enter(False)
+        try:
+            return (<char *>self.arena.data)[:self.arena.size]
+        finally:
+            self._leave(False)
+
+    def restore_arena(self, bytes content):
+        """Set the whole arena from what `arena_bytes` gave."""
+        if len(content) != self.arena.size:
+            raise ValueError(f"arena: expected {self.arena.size} bytes, got {len(content)}")
+        self._enter(True)
+        try:
+            memcpy(self.arena.data, <const char *>content, self.arena.size)
+        finally:
+            self._leave(True)
+
+    # -- checking what comes in ----------------------------------------------------------------
+
+    cdef int _check_input(self, source_t *x, cnp.ndarray array) except -1:
+        if array.ndim != 2 or array.shape[1] != self.in_features:
+            raise ValueError(f"X: expected an array of shape (n, {self.in_features}), "
+                             f"got shape {tuple((<object>array).shape)}")
+        return describe(x, array, "X")
+
+    cdef int _check_target(self, call_t *call, cnp.ndarray target, bint labels) except -1:
+        """Shape and values of the targets, before anything is changed."""
+        cdef long long bad
+        if target.shape[0] != call.x.rows:
+            raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
+        describe(&call.target, target, "y")
+        with nogil:
+            if labels:
+                bad = common_kernels().find_bad_label(&call.target, self.out_features)
+            else:
+                bad = common_kernels().find_outside(&call.target, self.low, self.high)
+        if bad >= 0:
+            values = "numbers that are not NaN"
+            if labels:
+                values = f"class numbers from 0 to {self.out_features - 1}"
+            elif self.high < INFINITY:
+                values = f"values from {self.low:g} to {self.high:g}"
+            raise ValueError(f"y: expected {values}, got {target[bad]} in row {bad}")
+        return 0
+
+    cdef int _check_weight(self, call_t *call, object weight) except -1:
+        cdef long long bad
+        call.weighted = weight is not None
+        if weight is None:
+            return 0
+        if weight.shape != (call.x.rows,):
+            raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
+                             f"each row of X, got shape {weight.shape}")
+        describe(&call.sample_weight, weight, "sample_weight")
+        with nogil:
+            bad = common_kernels().find_outside(&call.sample_weight, 0.0, DBL_MAX)
+        if bad >= 0:
+            raise ValueError(f"sample_weight: expected finite numbers of at least 0, "
+                             f"got {weight[bad]} in row {bad}")
+        return 0
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    cdef int _open(self, call_t *call, Program program, cnp.ndarray x) except -1:
+        """Fill in what every call needs."""
+        cdef int i
+        memset(call, 0, sizeof(call_t))
+        self._check_input(&call.x, x)
+        program.fill(call)
+        call.item = self.item
+        call.kernels = self.kernels
+        call.arena = self.arena.data
+        call.parameter_bytes = self.parameter_bytes
+        call.optimizer = self.optimizer
+        call.keeps_gradients = program.plan.keeps_gradients
+        call.updates = program.plan.kind == "train"
+        call.hyper = self.hyper
+        call.state_offset = self.state_offset
+        call.key = self.key
+        call.step = self.step
+        call.rows = call.x.rows
+        call.value_count = self.value_count
+        return 0
+
+    cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
+        """Run the job with a workspace; spare workspaces are kept with the program."""
+        cdef Memory workspace
+        cdef int copies = threads if job == predict_job else 1
+        cdef Py_ssize_t size = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
+        workspace = program.spare.pop() if program.spare else None
+        if workspace is None or workspace.size != size:
+            workspace = Memory(size)
+        call.workspace = workspace.data
+        call.scratch = workspace.data + call.workspace_bytes * copies
+        self._enter(call.updates)
+        try:
+            with nogil:
+                team_run(job, call, threads)
+        finally:
+            self._leave(call.updates)
+        if len(program.spare) < SPARE_WORKSPACES:
+            program.spare.append(workspace)
+        return 0
+
+    cdef int _threads(self, Program program, long long rows, long long grain) noexcept:
+        """How many threads the work is worth."""
+        cdef double work = 2.0 * program.multiply_adds * rows
+        if work < 2.0 * grain:
+            return 1
+        return <int>min(<double>thread_count(), work / grain)
+
+    def predict(self, Program program not None, cnp.ndarray x not None, cnp.ndarray out not None):
+        """Run a plan of the kind "predict" or "forward" on the rows of `x` into `out`."""
+        cdef call_t call
+        cdef int threads
+        self._open(&call, program, x)
+        call.out = cnp.PyArray_BYTES(out)
+        call.out_row_stride = cnp.PyArray_STRIDE(out, 0)
+        call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
+        threads = self._threads(program, call.rows, CALL_GRAIN)
+        self._run(&call, program, predict_job, threads)
+        if call.stop:
+            raise_pending()
+
+    def train_step(self, Program program not None, cnp.ndarray x not None,
+                   cnp.ndarray target not None, weight, bint labels):
+        """One step of the optimizer; returns the loss before it."""
+        cdef call_t call
+        cdef double loss = 0, metric = 0
+        self._open(&call, program, x)
+        self._check_target(&call, target, labels)
+        self._check_weight(&call, weight)
+        call.step = self.step + 1
+        call.epoch_loss = &loss
+        call.epoch_metric = &metric
+        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
+        self.step += 1
+        return self._mean(&call, loss)
+
+    cdef double _mean(self, call_t *call, double total) noexcept:
+        """The loss of a call's only batch from the sum over its rows."""
+        cdef double weights = 0, weight
+        cdef long long row
+        if call.weighted:
+            for row in range(call.rows):
+                typed_kernels(1).gather_rows(&weight, 1, &call.sample_weight, NULL, row, 1)
+                weights += weight
+        else:
+            weights = call.rows
+        return total / (weights * self.value_count) if weights else 0.0
+
+    def evaluate(self, Program program not None, cnp.ndarray x not None,
+                 cnp.ndarray target not None, weight, bint labels):
+        """Loss, and the sum of the metric over the rows."""
+        cdef call_t call
+        cdef double loss = 0, metric = 0
+        self._open(&call, program, x)
+        self._check_target(&call, target, labels)
+        self._check_weight(&call, weight)
+        call.epoch_loss = &loss
+        call.epoch_metric = &metric
+        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
+        if call.stop:
+            raise_pending()
+        return self._mean(&call, loss), metric
+
+    def gradients(self, Program program not None, cnp.ndarray x not None,
+                  cnp.ndarray target not None, weight, bint labels):
+        """Loss, and the workspace of a plan of the kind "gradients" after its run."""
+        cdef call_t call
+        cdef double loss = 0, metric = 0
+        self._open(&call, program, x)
+        self._check_target(&call, target, labels)
+        self._check_weight(&call, weight)
+        call.step = self.step + 1
+        call.epoch_loss = &loss
+        call.epoch_metric = &metric
+        program.spare.clear()       # so that the workspace is this call's own afterwards
+        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
+        if call.stop:
+            raise_pending()
+        cdef Memory workspace = program.spare.pop()
+        gradients = {p.name: self._copy_out(workspace.data + <Py_ssize_t>p.offset, p.shape)
+                     for p in program.plan.parameters}
+        buffers = {}
+        if call.rows <= call.chunk:
+            for b in program.plan.buffers:
+                whole = np.frombuffer((<char *>workspace.data)[b.offset:b.offset + call.rows
+                                      * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
+                buffers[b.name] = whole.reshape(call.rows, b.leading)[:, :b.columns].copy()
+        return self._mean(&call, loss), gradients, buffers
+
+    def fit(self, Program program not None, cnp.ndarray x not None,
+            cnp.ndarray target not None, weight, bint labels, cnp.ndarray order, long long batch_size,
+            long long epochs, bint shuffle, bint drop_last):
+        """Whole epochs in one call.
+
+        Returns (losses, sums of the metric, seconds), one entry for each epoch that was finished,
+        and whether a signal has ended it early; `raise_interrupt` then raises its exception.
+        """
+        cdef call_t call
+        self._open(&call, program, x)
+        self._check_target(&call, target, labels)
+        self._check_weight(&call, weight)
+        cdef cnp.ndarray losses = np.zeros(epochs), metrics = np.zeros(epochs)
+        cdef cnp.ndarray times = np.zeros(epochs)
+        call.order = <long long *>cnp.PyArray_DATA(order) if shuffle else NULL
+        call.shuffle = shuffle
+        call.drop_last = drop_last
+        call.batch_size = batch_size
+        call.epochs = epochs
+        call.first_epoch = self.epoch
+        call.epoch_loss = <double *>cnp.PyArray_DATA(losses)
+        call.epoch_metric = <double *>cnp.PyArray_DATA(metrics)
+        call.epoch_seconds = <double *>cnp.PyArray_DATA(times)
+        self._run(&call, program, train_job,
+                  self._threads(program, min(batch_size, call.rows), STEP_GRAIN))
+        self.step = call.step
+        self.epoch += call.epochs_done
+        done = call.epochs_done
+        if call.stop:
+            raise_pending()
+        return losses[:done], metrics[:done], times[:done]

@@ -1,0 +1,96 @@
+# cython: language_level=3, cdivision=True
+"""Activations on blocks of a matrix: the pointwise ones of activations.h, and softmax.
+
+The pointwise formulas stand in one table in the header, from which the loops over a row expand;
+here are the loops over the rows. Softmax needs a whole row at once and is outside that table.
+"""
+
+from cymlp.kernels.lanes cimport row_dot, row_exp, row_max, row_softmax_backward
+from cymlp.kernels.real cimport real
+
+ctypedef void (*ForwardF32)(float *, const float *, Py_ssize_t, float) noexcept nogil
+ctypedef void (*ForwardF64)(double *, const double *, Py_ssize_t, double) noexcept nogil
+ctypedef void (*BackwardF32)(
+    float *, const float *, const float *, Py_ssize_t, float) noexcept nogil
+ctypedef void (*BackwardF64)(
+    double *, const double *, const double *, Py_ssize_t, double) noexcept nogil
+
+cdef extern from "activations.h":
+    ctypedef struct Activation "struct activation":
+        const char *name
+        const char *saves
+        const char *initializer
+        const char *parameter
+        double standard
+        ForwardF32 forward_f32
+        ForwardF64 forward_f64
+        BackwardF32 backward_f32
+        BackwardF64 backward_f64
+    const Activation[1] activation_table
+    int ACTIVATION_COUNT
+
+
+cdef void activation_forward(
+        int kind, real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
+        Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil:
+    """y = f(x), element by element; y may be x."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        if real is float:
+            activation_table[kind].forward_f32(
+                y + r * ldy, x + r * ldx, cols, <float> parameter)
+        else:
+            activation_table[kind].forward_f64(y + r * ldy, x + r * ldx, cols, parameter)
+
+
+cdef void activation_backward(
+        int kind, real *dx, Py_ssize_t lddx, const real *dy, Py_ssize_t lddy,
+        const real *saved, Py_ssize_t lds,
+        Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil:
+    """dx = dy f'(x); `saved` is what the table's row says; dx may be dy."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        if real is float:
+            activation_table[kind].backward_f32(
+                dx + r * lddx, dy + r * lddy, saved + r * lds, cols, <float> parameter)
+        else:
+            activation_table[kind].backward_f64(
+                dx + r * lddx, dy + r * lddy, saved + r * lds, cols, parameter)
+
+
+cdef void softmax_forward(
+        real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """Row-wise e^(x - max) over its sum; y may be x.
+
+    A NaN or +Inf in a row makes the whole row NaN (+Inf - +Inf is NaN, and the sum passes it on).
+    """
+    cdef Py_ssize_t r, c
+    cdef real *row
+    cdef real factor
+    for r in range(rows):
+        row = y + r * ldy
+        factor = 1 / row_exp(row, x + r * ldx, cols, row_max(x + r * ldx, cols))
+        for c in range(cols):
+            row[c] *= factor
+
+
+cdef void softmax_backward(
+        real *dx, Py_ssize_t lddx, const real *dy, Py_ssize_t lddy, const real *y, Py_ssize_t ldy,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """The Jacobian of softmax times dy: dx = y (dy - sum(dy y)), row by row; dx may be dy."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        row_softmax_backward(dx + r * lddx, dy + r * lddy, y + r * ldy, cols,
+                             row_dot(dy + r * lddy, y + r * ldy, cols))
+
+
+def table():
+    """The rows of the table of pointwise activations; a row's number is its `kind`."""
+    return [{"name": activation_table[kind].name.decode(),
+             "kind": kind,
+             "saves": activation_table[kind].saves.decode(),
+             "initializer": activation_table[kind].initializer.decode(),
+             "parameter": activation_table[kind].parameter.decode(),
+             "default": activation_table[kind].standard}
+            for kind in range(ACTIVATION_COUNT)]

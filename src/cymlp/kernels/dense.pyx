@@ -1,0 +1,227 @@
+"""Dense layers: forward, gradient by input, gradient by weight and bias, and the weights' layout.
+
+Each product hands tiles of 6 rows to `gemm_tile.h`; what stands here is the order in which the
+tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of the
+contract on the bits; everything else may be cut in any way.
+"""
+from cymlp.kernels.real cimport real
+
+cdef extern from "gemm_tile.h" nogil:
+    enum:
+        TILE_ROWS
+        TILE_VECTORS
+        VEC_BYTES
+    void gemm_tile_f32(int rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
+                       Py_ssize_t a_k, const float *b, Py_ssize_t b_k, float *c,
+                       Py_ssize_t ldc, const float *bias, bint accumulate) noexcept
+    void gemm_tile_f64(int rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
+                       Py_ssize_t a_k, const double *b, Py_ssize_t b_k, double *c,
+                       Py_ssize_t ldc, const double *bias, bint accumulate) noexcept
+
+cdef enum:
+    PANEL_BYTES = 256
+    GRANULE_BYTES = 64
+    FEATURE_BLOCK = 512     # a chain over features is cut here
+    ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
+
+
+cdef inline Py_ssize_t panel_width(Py_ssize_t panel, Py_ssize_t columns, Py_ssize_t item) noexcept nogil:
+    """The columns of a panel, padding included; `item` is the size of an element in bytes."""
+    cdef Py_ssize_t full = PANEL_BYTES // item, granule = GRANULE_BYTES // item
+    cdef Py_ssize_t left = columns - panel * full
+    return full if left >= full else (left + granule - 1) // granule * granule
+
+
+cdef inline void strip(
+    Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, const real *a, Py_ssize_t a_row,
+    Py_ssize_t a_k, const real *b, Py_ssize_t b_k, real *c, Py_ssize_t ldc, const real *bias,
+    bint accumulate,
+) noexcept nogil:
+    """One panel of a product: any number of rows, cut into tiles of even height.
+
+    32 rows are cut as 6, 6, 5, 5, 5, 5: a last tile of two rows would waste its registers.
+    """
+    cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    cdef Py_ssize_t t, row = 0, height, column, vectors
+    for t in range(tiles):
+        height = (rows - row) // (tiles - t) + ((rows - row) % (tiles - t) != 0)
+        column = 0
+        while column < width:
+            vectors = min((width - column) // lanes, TILE_VECTORS)
+            if real is float:
+                gemm_tile_f32(height, vectors, k, a + row * a_row, a_row, a_k, b + column, b_k,
+                              c + row * ldc + column, ldc,
+                              NULL if bias == NULL else bias + column, accumulate)
+            else:
+                gemm_tile_f64(height, vectors, k, a + row * a_row, a_row, a_k, b + column, b_k,
+                              c + row * ldc + column, ldc,
+                              NULL if bias == NULL else bias + column, accumulate)
+            column += vectors * lanes
+        row += height
+
+
+cdef void dense_forward(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
+    const real *bias, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    Py_ssize_t panel_begin, Py_ssize_t panel_end,
+) noexcept nogil:
+    """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs."""
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t begin = 0, k, panel, width
+    cdef bint last
+    while True:
+        k = min(inputs - begin, FEATURE_BLOCK)
+        last = begin + k == inputs
+        for panel in range(panel_begin, panel_end):
+            width = panel_width(panel, outputs, sizeof(real))
+            strip(rows, width, k, x + begin, ldx, 1,
+                  weight + panel * full * inputs + begin * width, width,
+                  out + panel * full, ldo,
+                  bias + panel * full if last and bias != NULL else NULL, begin > 0)
+        begin += k
+        if last:
+            return
+
+
+cdef inline void pack_transposed(
+    real *packed, Py_ssize_t width, const real *weight, Py_ssize_t inputs, Py_ssize_t outputs,
+    Py_ssize_t input_begin, Py_ssize_t output_begin, Py_ssize_t output_end,
+) noexcept nogil:
+    """packed (outputs of the block, width) = the transpose of `width` rows of the weight.
+
+    Rows beyond `inputs` become zero. Blocks of 8 by 8 keep both sides within few cache lines.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t real_width = min(width, inputs - input_begin)
+    cdef Py_ssize_t output, panel, panel_columns, stop, i, j, block
+    cdef const real *source
+    cdef real *target
+    output = output_begin
+    while output < output_end:
+        panel = output // full
+        panel_columns = panel_width(panel, outputs, sizeof(real))
+        stop = min(output + 8, output_end)
+        source = weight + panel * full * inputs + input_begin * panel_columns + output % full
+        target = packed + (output - output_begin) * width
+        block = 0
+        while block + 8 <= real_width and stop - output == 8:
+            for i in range(8):
+                for j in range(8):
+                    target[i * width + block + j] = source[(block + j) * panel_columns + i]
+            block += 8
+        for i in range(stop - output):
+            for j in range(block, real_width):
+                target[i * width + j] = source[j * panel_columns + i]
+            for j in range(real_width, width):
+                target[i * width + j] = 0
+        output = stop
+
+
+cdef void dense_backward_input(
+    real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
+    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch,
+) noexcept nogil:
+    """dx (rows, inputs) = dz (rows, outputs) . weight^T, for the given panels of inputs.
+
+    `scratch` holds FEATURE_BLOCK * PANEL_BYTES bytes: one block of the transposed weight.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t panel, begin, k, width
+    for panel in range(panel_begin, panel_end):
+        width = panel_width(panel, inputs, sizeof(real))
+        begin = 0
+        while begin < outputs:
+            k = min(outputs - begin, FEATURE_BLOCK)
+            pack_transposed(scratch, width, weight, inputs, outputs, panel * full, begin, begin + k)
+            strip(rows, width, k, dz + begin, ldz, 1, scratch, width, dx + panel * full, lddx,
+                  NULL, begin > 0)
+            begin += k
+
+
+cdef void dense_backward_weight(
+    real *dweight, const real *x, Py_ssize_t ldx, const real *dz, Py_ssize_t ldz,
+    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
+    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end,
+) noexcept nogil:
+    """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for some inputs of one panel.
+
+    `dweight` points at the first of these inputs' rows in the panel. With `accumulate` the sums are
+    added to what is there: batches that come in pieces of whole row blocks give the same bits.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t width = panel_width(panel, outputs, sizeof(real))
+    cdef Py_ssize_t begin = 0, k
+    while True:
+        k = min(rows - begin, ROW_BLOCK)
+        strip(input_end - input_begin, width, k, x + begin * ldx + input_begin, 1, ldx,
+              dz + begin * ldz + panel * full, ldz, dweight, width, NULL,
+              accumulate or begin > 0)
+        begin += k
+        if begin >= rows:
+            return
+
+
+cdef void dense_backward_bias(
+    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
+    bint accumulate,
+) noexcept nogil:
+    """dbias (+)= the sum of dz over its rows, row blocks summed each by itself, then in order."""
+    cdef real total[16]
+    cdef Py_ssize_t column, width, begin, row, c
+    for column in range(0, outputs, 16):
+        width = min(outputs - column, 16)
+        begin = 0
+        while True:
+            for c in range(16):
+                total[c] = 0
+            for row in range(begin, min(begin + ROW_BLOCK, rows)):
+                for c in range(width):
+                    total[c] = total[c] + dz[row * ldz + column + c]
+            for c in range(width):
+                dbias[column + c] = (
+                    dbias[column + c] + total[c] if accumulate or begin > 0 else total[c])
+            begin += ROW_BLOCK
+            if begin >= rows:
+                break
+
+
+cdef void pack_panels(
+    real *panels, const real *weight, Py_ssize_t row_stride, Py_ssize_t column_stride,
+    Py_ssize_t inputs, Py_ssize_t outputs,
+) noexcept nogil:
+    """Lay a strided (inputs, outputs) matrix out in panels; the padding becomes zero."""
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t panel, width, count, row, column
+    cdef const real *source
+    cdef real *target
+    for panel in range((outputs + full - 1) // full):
+        width = panel_width(panel, outputs, sizeof(real))
+        count = min(full, outputs - panel * full)
+        for row in range(inputs):
+            source = weight + row * row_stride + panel * full * column_stride
+            target = panels + panel * full * inputs + row * width
+            for column in range(count):
+                target[column] = source[column * column_stride]
+            for column in range(count, width):
+                target[column] = 0
+
+
+cdef void unpack_panels(
+    real *weight, Py_ssize_t row_stride, Py_ssize_t column_stride, const real *panels,
+    Py_ssize_t inputs, Py_ssize_t outputs,
+) noexcept nogil:
+    """The inverse of `pack_panels`."""
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t panel, width, count, row, column
+    cdef const real *source
+    cdef real *target
+    for panel in range((outputs + full - 1) // full):
+        width = panel_width(panel, outputs, sizeof(real))
+        count = min(full, outputs - panel * full)
+        for row in range(inputs):
+            source = panels + panel * full * inputs + row * width
+            target = weight + row * row_stride + panel * full * column_stride
+            for column in range(count):
+                target[column * column_stride] = source[column]

@@ -1,0 +1,55 @@
+"""The row functions of lanes.h, for either element type."""
+from cymlp.kernels.real cimport real
+
+cdef extern from "lanes.h" nogil:
+    float row_max_f32(const float *x, Py_ssize_t n) noexcept
+    double row_max_f64(const double *x, Py_ssize_t n) noexcept
+    float row_sum_f32(const float *x, Py_ssize_t n) noexcept
+    double row_sum_f64(const double *x, Py_ssize_t n) noexcept
+    float row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept
+    double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept
+    float row_exp_f32(float *out, const float *x, Py_ssize_t n, float shift) noexcept
+    double row_exp_f64(double *out, const double *x, Py_ssize_t n, double shift) noexcept
+    void row_softmax_backward_f32(
+        float *dx, const float *dy, const float *y, Py_ssize_t n, float dot) noexcept
+    void row_softmax_backward_f64(
+        double *dx, const double *dy, const double *y, Py_ssize_t n, double dot) noexcept
+
+
+cdef inline real row_max(const real *x, Py_ssize_t n) noexcept nogil:
+    """The largest element, NaNs passed over; -Inf where there is none."""
+    if real is float:
+        return row_max_f32(x, n)
+    else:
+        return row_max_f64(x, n)
+
+
+cdef inline real row_sum(const real *x, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return row_sum_f32(x, n)
+    else:
+        return row_sum_f64(x, n)
+
+
+cdef inline real row_dot(const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return row_dot_f32(a, b, n)
+    else:
+        return row_dot_f64(a, b, n)
+
+
+cdef inline real row_exp(real *out, const real *x, Py_ssize_t n, real shift) noexcept nogil:
+    """out = e^(x - shift) where `out` is not NULL, and their sum; shift is at least max(x)."""
+    if real is float:
+        return row_exp_f32(out, x, n, shift)
+    else:
+        return row_exp_f64(out, x, n, shift)
+
+
+cdef inline void row_softmax_backward(
+        real *dx, const real *dy, const real *y, Py_ssize_t n, real dot) noexcept nogil:
+    """dx = y (dy - dot)"""
+    if real is float:
+        row_softmax_backward_f32(dx, dy, y, n, dot)
+    else:
+        row_softmax_backward_f64(dx, dy, y, n, dot)

@@ -1,0 +1,217 @@
+# cython: language_level=3, cdivision=True
+"""Losses fused with their output activation, on logits, and the metrics of a row.
+
+The pointwise losses stand in one table in losses.h; the cross-entropies after a softmax need a
+whole row at once and are written here. All of them have the same meaning: row_loss[r] is
+w_r times the sum of the row's losses, in double; grad is w_r scale times its derivative, and may
+be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it holds.
+"""
+
+from cymlp.kernels.lanes cimport row_exp, row_max, row_sum
+from cymlp.kernels.real cimport real
+
+ctypedef double (*RowF32)(
+    float *, const float *, const float *, Py_ssize_t, float) noexcept nogil
+ctypedef double (*RowF64)(
+    double *, const double *, const double *, Py_ssize_t, double) noexcept nogil
+
+cdef extern from "losses.h":
+    ctypedef struct Loss "struct loss":
+        const char *name
+        const char *output_activation
+        const char *metric
+        RowF32 row_f32
+        RowF64 row_f64
+    const Loss[1] loss_table
+    int LOSS_COUNT
+    double log_f64(double x) noexcept nogil
+
+
+cdef inline void leave_out(
+        real *gradient, double *row_loss, Py_ssize_t cols) noexcept nogil:
+    """A row of weight 0: no loss and no gradient."""
+    cdef Py_ssize_t c
+    row_loss[0] = 0.0
+    if gradient != NULL:
+        for c in range(cols):
+            gradient[c] = 0
+
+
+cdef void pointwise_loss(
+        int kind, real *grad, Py_ssize_t ldg, double *row_loss,
+        const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
+        const real *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    cdef double weight = 1.0
+    cdef real *gradient = NULL
+    cdef Py_ssize_t r
+    for r in range(rows):
+        if grad != NULL:
+            gradient = grad + r * ldg
+        if sample_weight != NULL:
+            weight = sample_weight[r]
+        if weight == 0.0:
+            leave_out(gradient, row_loss + r, cols)
+        elif real is float:
+            row_loss[r] = weight * loss_table[kind].row_f32(
+                gradient, logits + r * ldz, target + r * ldt, cols, <float> (weight * scale))
+        else:
+            row_loss[r] = weight * loss_table[kind].row_f64(
+                gradient, logits + r * ldz, target + r * ldt, cols, weight * scale)
+
+
+cdef void softmax_cross_entropy_labels(
+        real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+        const int *label, const real *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """loss = log(sum(e^z)) - z[label]"""
+    cdef double weight = 1.0
+    cdef real *gradient = NULL
+    cdef const real *z
+    cdef real largest, total, chosen, factor, share
+    cdef Py_ssize_t r, c
+    for r in range(rows):
+        z = logits + r * ldz
+        if grad != NULL:
+            gradient = grad + r * ldg
+        if sample_weight != NULL:
+            weight = sample_weight[r]
+        if weight == 0.0:
+            leave_out(gradient, row_loss + r, cols)
+            continue
+        chosen = z[label[r]]        # before the gradient, which may overwrite the logits
+        largest = row_max(z, cols)
+        total = row_exp(gradient, z, cols, largest)
+        row_loss[r] = weight * (log_f64(total) + (<double> largest - <double> chosen))
+        if gradient != NULL:
+            factor = <real> (weight * scale)
+            share = factor / total
+            for c in range(cols):
+                gradient[c] *= share
+            gradient[label[r]] -= factor
+
+
+cdef inline double distance(
+        const real *target, const real *z, Py_ssize_t cols, double largest) noexcept nogil:
+    """sum(t (max - z)), in column order."""
+    cdef double total = 0.0
+    cdef Py_ssize_t c
+    for c in range(cols):
+        total += target[c] * (largest - z[c])
+    return total
+
+
+cdef void softmax_cross_entropy_dense(
+        real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+        const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """loss = sum(t (log(sum(e^z)) - z)); the targets of a row need not add up to 1."""
+    cdef double weight = 1.0, far
+    cdef real *gradient = NULL
+    cdef const real *z
+    cdef const real *t
+    cdef real largest, total, mass, factor, share
+    cdef Py_ssize_t r, c
+    for r in range(rows):
+        z = logits + r * ldz
+        t = target + r * ldt
+        if grad != NULL:
+            gradient = grad + r * ldg
+        if sample_weight != NULL:
+            weight = sample_weight[r]
+        if weight == 0.0:
+            leave_out(gradient, row_loss + r, cols)
+            continue
+        largest = row_max(z, cols)
+        mass = row_sum(t, cols)
+        far = distance(t, z, cols, largest)
+        total = row_exp(gradient, z, cols, largest)
+        row_loss[r] = weight * (<double> mass * log_f64(total) + far)
+        if gradient != NULL:
+            factor = <real> (weight * scale)
+            share = factor * mass / total
+            for c in range(cols):
+                gradient[c] = gradient[c] * share - factor * t[c]
+
+
+# ---- metrics -----------------------------------------------------------------------
+
+cdef inline double is_first_maximum(
+        const real *z, Py_ssize_t cols, Py_ssize_t chosen) noexcept nogil:
+    """1 where z[chosen] is the first largest element, else 0; any NaN in the row gives 0."""
+    cdef real best = z[chosen]
+    cdef int rivals = 0
+    cdef Py_ssize_t c
+    for c in range(chosen):
+        rivals += not z[c] < best
+    for c in range(chosen, cols):
+        rivals += not z[c] <= best
+    return rivals == 0
+
+
+cdef void correct_labels(
+        double *row_metric, const real *logits, Py_ssize_t ldz, const int *label,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """1 where the first largest logit is the label's."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        row_metric[r] = is_first_maximum(logits + r * ldz, cols, label[r])
+
+
+cdef void correct_dense(
+        double *row_metric, const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """1 where the first largest logit is in the column of the first largest target."""
+    cdef const real *t
+    cdef Py_ssize_t r, c, chosen
+    for r in range(rows):
+        t = target + r * ldt
+        chosen = 0
+        for c in range(1, cols):
+            if t[c] > t[chosen]:
+                chosen = c
+        row_metric[r] = is_first_maximum(logits + r * ldz, cols, chosen)
+
+
+cdef void correct_binary(
+        double *row_metric, const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """1 where every logit is on its target's side: (z > 0) == (t > 1/2); a NaN is on neither."""
+    cdef const real *z
+    cdef const real *t
+    cdef int wrong
+    cdef Py_ssize_t r, c
+    for r in range(rows):
+        z = logits + r * ldz
+        t = target + r * ldt
+        wrong = 0
+        for c in range(cols):
+            wrong += ((z[c] > 0) != (t[c] > 0.5)) | (z[c] != z[c])
+        row_metric[r] = wrong == 0
+
+
+cdef void absolute_error(
+        double *row_metric, const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """The mean over the columns of |z - t|."""
+    cdef const real *z
+    cdef const real *t
+    cdef double total, difference
+    cdef Py_ssize_t r, c
+    for r in range(rows):
+        z = logits + r * ldz
+        t = target + r * ldt
+        total = 0.0
+        for c in range(cols):
+            difference = z[c] - t[c]
+            total += -difference if difference < 0 else difference
+        row_metric[r] = total / cols
+
+
+def table():
+    """The rows of the table of pointwise losses; a row's number is its `kind`."""
+    return [{"name": loss_table[kind].name.decode(),
+             "kind": kind,
+             "output_activation": loss_table[kind].output_activation.decode(),
+             "metric": loss_table[kind].metric.decode()}
+            for kind in range(LOSS_COUNT)]

@@ -1,0 +1,64 @@
+/* Registers: one vector type per dtype, its width taken from the level's own macros.
+
+   Only what a tile of registers needs stands here: an unaligned load and store, a broadcast and a
+   fused multiply-add. Elementwise loops need none of it: the compiler vectorises them by itself. */
+#ifndef CYMLP_VEC_H
+#define CYMLP_VEC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#define VEC_BYTES 64
+#define TILE_VECTORS 4 /* 6 x 4 accumulators of the 32 registers */
+typedef __m512 vec_f32;
+typedef __m512d vec_f64;
+#define vec_set_f32 _mm512_set1_ps
+#define vec_set_f64 _mm512_set1_pd
+#define vec_fma_f32 _mm512_fmadd_ps
+#define vec_fma_f64 _mm512_fmadd_pd
+#elif defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+#define VEC_BYTES 32
+#define TILE_VECTORS 2 /* 6 x 2 of 16 */
+typedef __m256 vec_f32;
+typedef __m256d vec_f64;
+#define vec_set_f32 _mm256_set1_ps
+#define vec_set_f64 _mm256_set1_pd
+#define vec_fma_f32 _mm256_fmadd_ps
+#define vec_fma_f64 _mm256_fmadd_pd
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#define VEC_BYTES 16
+#define TILE_VECTORS 4 /* 6 x 4 of 32 */
+typedef float32x4_t vec_f32;
+typedef float64x2_t vec_f64;
+#define vec_set_f32 vdupq_n_f32
+#define vec_set_f64 vdupq_n_f64
+#define vec_fma_f32(a, b, c) vfmaq_f32(c, a, b)
+#define vec_fma_f64(a, b, c) vfmaq_f64(c, a, b)
+#else /* x86-64-v2: no fused multiply-add, so its bits differ (it stands outside that promise) */
+#include <immintrin.h>
+#define VEC_BYTES 16
+#define TILE_VECTORS 2 /* 6 x 2 of 16 */
+typedef __m128 vec_f32;
+typedef __m128d vec_f64;
+#define vec_set_f32 _mm_set1_ps
+#define vec_set_f64 _mm_set1_pd
+#define vec_fma_f32(a, b, c) ((a) * (b) + (c))
+#define vec_fma_f64(a, b, c) ((a) * (b) + (c))
+#endif
+
+#define VEC_LANES_f32 (VEC_BYTES / 4)
+#define VEC_LANES_f64 (VEC_BYTES / 8)
+
+typedef float vec_unaligned_f32 __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
+typedef double vec_unaligned_f64 __attribute__((vector_size(VEC_BYTES), aligned(8), may_alias));
+
+#define vec_load_f32(p) ((vec_f32)(*(const vec_unaligned_f32 *)(p)))
+#define vec_load_f64(p) ((vec_f64)(*(const vec_unaligned_f64 *)(p)))
+#define vec_store_f32(p, v) (*(vec_unaligned_f32 *)(p) = (vec_unaligned_f32)(v))
+#define vec_store_f64(p, v) (*(vec_unaligned_f64 *)(p) = (vec_unaligned_f64)(v))
+
+#endif

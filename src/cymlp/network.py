@@ -1,0 +1,593 @@
+"""The network: specifications in, a plan for each kind of call, the engine behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import training
+from .arrays import as_input, as_output, as_target, as_weight, target_limits
+from .checks import as_integer, as_text, choices, shown
+from .engine.program import Program
+from .engine.runtime import Engine
+from .initializers import initialize
+from .layers import Activation, Dense, Dropout, activation_rows
+from .losses import TASKS, CategoricalCrossEntropy, as_loss
+from .optimizers import as_optimizer
+from .parameters import Parameters
+from .plan import Plan, build_plan, parameter_layout
+
+__all__ = ["Network", "mlp"]
+
+LARGEST_PLANNED_BATCH = 4096    # larger batches run the same plan, piece by piece
+
+
+class Network:
+    """A multi-layer perceptron: its layers, its loss, its optimizer and its parameters.
+
+    Parameters
+    ----------
+    layers : sequence of Dense, Dropout and Activation
+        From the input to the output; at least one is Dense. The last Dense layer gives the
+        logits: the output activation belongs to the loss.
+    in_features : int
+        Numbers in a row of the input.
+    task : {"binary", "multiclass", "multilabel", "regression"}, optional
+        Chooses the loss with its output activation.
+    loss : str or loss, optional
+        ``"mean_squared_error"``, ``"binary_cross_entropy"``, ``"categorical_cross_entropy"`` or
+        an object of :mod:`cymlp.losses`. One of `task` and `loss` must be given.
+    optimizer : str or optimizer
+        ``"sgd"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``, or an object with its settings.
+    dtype : {"float32", "float64"}
+        Precision of parameters and arithmetic.
+    rng : None, int or numpy.random.Generator
+        Where initial weights, the order of batches and dropout come from.
+
+    Examples
+    --------
+    >>> import numpy as np, cymlp
+    >>> X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> y = np.array([0, 1, 1, 0])
+    >>> net = cymlp.Network([cymlp.Dense(8, activation="tanh"), cymlp.Dense(1)],
+    ...                     in_features=2, task="binary", optimizer=cymlp.Adam(0.1), rng=0)
+    >>> history = net.fit(X, y, epochs=200, batch_size=None)
+    >>> net.evaluate(X, y)["accuracy"]
+    1.0
+    >>> (net.predict(X) > 0.5).ravel().astype(int).tolist()
+    [0, 1, 1, 0]
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Dense | Dropout | Activation],
+        *,
+        in_features: int,
+        task: str | None = None,
+        loss: Any = None,
+        optimizer: Any = "adam",
+        dtype: Any = "float32",
+        rng: Any = None,
+    ) -> None:
+        self._describe(layers, in_features, task, loss, optimizer, dtype)
+        generator = _as_generator(rng)
+        self._start(int(generator.integers(2**64, dtype=np.uint64)))
+        for parameter in self._layout:
+            index, part = parameter.name.split(".")
+            layer = self.layers[int(index)]
+            if part == "bias":
+                spec = layer.bias_initializer
+            else:
+                spec = layer.weight_initializer or layer.activation.initializer
+            self.parameters[parameter.name] = initialize(
+                spec, parameter.shape, generator, self.dtype)
+
+    def _describe(self, layers, in_features, task, loss, optimizer, dtype) -> None:
+        """Take over a description, every part of it checked."""
+        self.in_features = as_integer("in_features", in_features, least=1)
+        self.layers = _as_layers(layers)
+        self.task, self.loss = _as_task_and_loss(task, loss)
+        self.optimizer = as_optimizer(optimizer)
+        self.dtype = _as_dtype(dtype)
+        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
+        self.out_features = dense[-1].units
+        _check_output(self.layers, self.task, self.loss, self.out_features)
+        self._layout, self._parameter_bytes = parameter_layout(
+            self.layers, self.in_features, self.dtype)
+        self._programs: dict[tuple, Program] = {}
+
+    def _start(self, key: int) -> None:
+        """An engine with memory for the parameters, all zero."""
+        from . import kernels
+
+        row = kernels.optimizer_table()[self.optimizer.kernel]
+        states = self.optimizer.states()
+        hyper = self.optimizer.hyper()
+        columns = 1 if isinstance(self.loss, CategoricalCrossEntropy) else self.out_features
+        self._engine = Engine(
+            self._parameter_bytes, [self.optimizer.initial_state(name) for name in states],
+            [row["states"].index(name) for name in states], self.dtype, row["kind"],
+            [hyper[name] for name in row["hyper"]], self.in_features, self.out_features,
+            target_limits(self.loss), columns, key)
+        self.parameters = Parameters(self._engine, self._layout)
+
+    # -- plans -------------------------------------------------------------------------------
+
+    def _program(self, kind: str, rows: int, labels=False, weighted=False, metric=False):
+        """The program for a kind of call with up to so many rows, made once and kept."""
+        batch = min(1 << max(rows - 1, 0).bit_length(), LARGEST_PLANNED_BATCH)
+        key = (kind, batch, labels, weighted, metric)
+        program = self._programs.get(key)
+        if program is None:
+            program = self._programs[key] = Program(build_plan(
+                kind, self.layers, self.in_features, self.loss, self.optimizer, self.dtype, batch,
+                target="labels" if labels else "dense", weighted=weighted, metric=metric))
+        return program
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of a training step with a batch of 128; see :meth:`plan_for`."""
+        return self.plan_for("train", 128)
+
+    def plan_for(self, kind: str, batch_size: int) -> Plan:
+        """The plan of a kind of call.
+
+        Parameters
+        ----------
+        kind : {"train", "gradients", "evaluate", "predict", "forward"}
+            Which call.
+        batch_size : int
+            Rows that come at a time; plans are made for the next power of two.
+
+        Returns
+        -------
+        Plan
+            Printing it gives a listing of memory and steps.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(4, [8], 1, task="regression")
+        >>> [step.op for step in net.plan_for("predict", 1).steps]
+        ['gather_input', 'dense_forward', 'dense_forward', 'scatter_output']
+        """
+        as_text("kind", kind, ["train", "gradients", "evaluate", "predict", "forward"])
+        rows = as_integer("batch_size", batch_size, least=1)
+        labels = isinstance(self.loss, CategoricalCrossEntropy) and kind not in (
+            "predict", "forward")
+        return self._program(kind, rows, labels).plan
+
+    # -- running -----------------------------------------------------------------------------
+
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities for classification, values for regression.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            Rows, of any real dtype, order and stride.
+        out : numpy.ndarray of shape (n, out_features) and the network's dtype, optional
+            Where the result goes; it must not overlap `X`.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, out_features)
+            `out`, or a new array.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(3, [4], 2, task="multiclass", rng=0)
+        >>> probabilities = net.predict([[0.0, 1.0, 2.0]])
+        >>> probabilities.shape, round(float(probabilities.sum()), 6)
+        ((1, 2), 1.0)
+        """
+        return self._run_forward("predict", X, out)
+
+    def forward(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Like :meth:`predict`, but before the output activation: the logits.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            Rows, of any real dtype, order and stride.
+        out : numpy.ndarray of shape (n, out_features) and the network's dtype, optional
+            Where the result goes; it must not overlap `X`.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n, out_features)
+            `out`, or a new array.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(3, [], 1, task="binary", rng=0)
+        >>> net.parameters["0.weight"] = [[1.0], [1.0], [0.0]]
+        >>> net.forward([[0.5, 1.0, 2.0]])
+        array([[1.5]], dtype=float32)
+        """
+        return self._run_forward("forward", X, out)
+
+    def _run_forward(self, kind: str, X: Any, out: Any) -> np.ndarray:
+        X = as_input(X, self.in_features)
+        out = as_output(out, (X.shape[0], self.out_features), self.dtype, X)
+        self._engine.predict(self._program(kind, X.shape[0]), X, out)
+        return out
+
+    def _learning_arrays(self, X, y, sample_weight):
+        """(X, y, sample_weight, whether y is labels), each of a good kind and shape."""
+        X = as_input(X, self.in_features, least=1)
+        y, labels = as_target(y, self.loss, X.shape[0], self.out_features)
+        return X, y, as_weight(sample_weight, X.shape[0]), labels
+
+    def train_step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """One step of the optimizer on one batch.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            The batch.
+        y : array_like of shape (n,) or (n, out_features)
+            Its targets; see :meth:`fit`.
+        sample_weight : array_like of shape (n,), optional
+            A weight for each row.
+
+        Returns
+        -------
+        float
+            The mean loss before the step.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [], 1, task="regression", optimizer=cymlp.SGD(0.5), rng=0)
+        >>> net.parameters["0.weight"] = [[0.0]]
+        >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
+        (1.0, 1.0)
+        """
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        program = self._program("train", X.shape[0], labels, sample_weight is not None)
+        return self._engine.train_step(program, X, y, sample_weight, labels)
+
+    def gradients(self, X: Any, y: Any, sample_weight: Any = None):
+        """Loss and gradients of one batch, without an update.
+
+        Dropout draws what the next :meth:`train_step` will draw.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            The batch.
+        y : array_like of shape (n,) or (n, out_features)
+            Its targets.
+        sample_weight : array_like of shape (n,), optional
+            A weight for each row.
+
+        Returns
+        -------
+        loss : float
+            The mean loss.
+        gradients : dict of str to numpy.ndarray
+            The gradient of the loss by each parameter, with the parameter's name and shape.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [], 1, task="regression", rng=0)
+        >>> net.parameters["0.weight"] = [[0.0]]
+        >>> loss, gradients = net.gradients([[3.0]], [1.0])
+        >>> loss, float(gradients["0.weight"][0, 0])
+        (1.0, -6.0)
+        """
+        loss, gradients, _ = self._gradients(X, y, sample_weight)
+        return loss, gradients
+
+    def _gradients(self, X, y, sample_weight=None):
+        """Loss, gradients, and every array of the workspace where the batch is one chunk."""
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        program = self._program("gradients", X.shape[0], labels, sample_weight is not None)
+        return self._engine.gradients(program, X, y, sample_weight, labels)
+
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Mean loss and metric over all rows, in the state for prediction (no dropout).
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            Rows, of any real dtype, order and stride.
+        y : array_like of shape (n,) or (n, out_features)
+            Their targets; see :meth:`fit`.
+        sample_weight : array_like of shape (n,), optional
+            Weights of the rows in the loss; the metric counts every row alike.
+
+        Returns
+        -------
+        dict
+            ``{"loss": ..., "accuracy": ...}`` for classification,
+            ``{"loss": ..., "mean_absolute_error": ...}`` for regression.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [], 1, task="regression", rng=0)
+        >>> net.parameters["0.weight"] = [[1.0]]
+        >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
+        {'loss': 0.5, 'mean_absolute_error': 0.5}
+        """
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
+        loss, total = self._engine.evaluate(program, X, y, sample_weight, labels)
+        return {"loss": loss, self.loss.metric: total / X.shape[0]}
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        epochs: int = 10,
+        batch_size: int | None = 32,
+        sample_weight: Any = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        validation_data: tuple | None = None,
+        validation_split: float = 0.0,
+        callbacks: Iterable = (),
+        progress: bool = False,
+    ) -> training.History:
+        """Train for some epochs.
+
+        Whole epochs run in native code; between them come validation, callbacks and progress.
+        Ctrl-C ends training between two steps and leaves the network as that step left it.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, in_features)
+            Rows, of any real dtype, order and stride, read-only or mapped from a file; never
+            copied whole.
+        y : array_like
+            Targets. Multiclass: class numbers of shape (n,), or one-hot or soft rows of shape
+            (n, out_features). Binary: zeros and ones (or probabilities) of shape (n,) or (n, 1).
+            Multilabel: such of shape (n, out_features). Regression: numbers of shape
+            (n, out_features), or (n,) for one output.
+        epochs : int
+            How often all rows are gone through.
+        batch_size : int or None
+            Rows in a step; None takes all of them: one step an epoch.
+        sample_weight : array_like of shape (n,), optional
+            A weight for each row; the loss is the weighted mean over the batch.
+        shuffle : bool
+            Whether each epoch goes through the rows in a new random order.
+        drop_last : bool
+            Whether a last batch that is not full is left out.
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Evaluated after each epoch.
+        validation_split : float
+            Share of the rows, from the end, that is kept for validation instead.
+        callbacks : iterable of Callback
+            Called between epochs, such as :class:`cymlp.EarlyStopping`.
+        progress : bool
+            Whether to show the epochs as they pass.
+
+        Returns
+        -------
+        History
+            Loss, metric and seconds of each epoch, and the same for validation.
+
+        Examples
+        --------
+        >>> import numpy as np, cymlp
+        >>> X = np.linspace(-1, 1, 64).reshape(-1, 1)
+        >>> net = cymlp.mlp(1, [16], 1, activation="tanh", task="regression",
+        ...                 optimizer=cymlp.Adam(0.02), rng=0)
+        >>> history = net.fit(X, X[:, 0] ** 2, epochs=100, batch_size=16)
+        >>> history["loss"][-1] < 0.01
+        True
+        """
+        return training.fit(
+            self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
+            shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
+            validation_split=validation_split, callbacks=callbacks, progress=progress)
+
+    # -- keeping -----------------------------------------------------------------------------
+
+    def copy(self) -> Network:
+        """An independent twin: same parameters, optimizer state and random numbers to come.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(2, [3], 1, task="regression", rng=0)
+        >>> twin = net.copy()
+        >>> net.train_step([[1, 2]], [3]) == twin.train_step([[1, 2]], [3])
+        True
+        """
+        twin = Network.__new__(Network)
+        twin._describe(self.layers, self.in_features, self.task, self.loss, self.optimizer,
+                       self.dtype)
+        twin._resume(*self._progress())
+        return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict) -> Network:
+        return self.copy()
+
+    def _progress(self) -> tuple[int, int, int, bytes]:
+        engine = self._engine
+        return engine.key, engine.step, engine.epoch, engine.arena_bytes()
+
+    def _resume(self, key: int, step: int, epoch: int, arena: bytes) -> None:
+        self._start(key)
+        self._engine.step, self._engine.epoch = step, epoch
+        self._engine.restore_arena(arena)
+
+    def __reduce__(self):
+        from . import files
+
+        return _restore, (files.describe(self), *self._progress())
+
+    def save(self, path: Any) -> None:
+        """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; one that is there is replaced in one go or not at all.
+        """
+        from . import files
+
+        files.save(self, path)
+
+    def summary(self) -> None:
+        """Print the layers with their output widths and numbers of parameters.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> cymlp.mlp(784, [128], 10, dropout=0.2, task="multiclass").summary()
+        layer                                  output  parameters
+        input                                     784
+        0  Dense(128, relu)                       128     100,480
+        1  Dropout(0.2)                           128           0
+        2  Dense(10)                               10       1,290
+        softmax, categorical_cross_entropy, Adam()
+        101,770 parameters in float32
+        """
+        width, total = self.in_features, 0
+        print(f"{'layer':<34}{'output':>11}{'parameters':>12}\n{'input':<34}{width:>11}")
+        for index, layer in enumerate(self.layers):
+            count, name = 0, repr(layer)
+            if isinstance(layer, Dense):
+                count = (width + layer.bias) * layer.units
+                width, total = layer.units, total + count
+                activation = layer.activation.name
+                name = f"Dense({width}{'' if activation == 'identity' else ', ' + activation})"
+            print(f"{index:<3}{name:<31}{width:>11}{count:>12,}")
+        print(f"{self.loss.output_activation}, {self.loss.name}, {self.optimizer}\n"
+              f"{total:,} parameters in {self.dtype}")
+
+    def __repr__(self) -> str:
+        layers = ", ".join(map(repr, self.layers))
+        goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"
+        return (f"Network([{layers}], in_features={self.in_features}, {goal}, "
+                f"optimizer={self.optimizer!r}, dtype={self.dtype.name!r})")
+
+
+def mlp(
+    in_features: int,
+    hidden: Iterable[int],
+    out_features: int,
+    *,
+    activation: Any = "relu",
+    dropout: float = 0.0,
+    **settings: Any,
+) -> Network:
+    """A plain multi-layer perceptron: hidden layers of one kind, then the output layer.
+
+    Parameters
+    ----------
+    in_features : int
+        Numbers in a row of the input.
+    hidden : iterable of int
+        Widths of the hidden layers.
+    out_features : int
+        Numbers in a row of the output.
+    activation : str or Activation
+        Of the hidden layers.
+    dropout : float
+        Rate of dropout after each hidden layer; 0 for none.
+    **settings
+        `task`, `loss`, `optimizer`, `dtype` and `rng` of :class:`Network`.
+
+    Returns
+    -------
+    Network
+
+    Examples
+    --------
+    >>> import cymlp
+    >>> net = cymlp.mlp(784, [256, 128], 10, dropout=0.2, task="multiclass")
+    >>> [type(layer).__name__ for layer in net.layers]
+    ['Dense', 'Dropout', 'Dense', 'Dropout', 'Dense']
+    """
+    if isinstance(hidden, (str, bytes)) or not isinstance(hidden, Iterable):
+        raise TypeError(f"hidden: expected the widths of the hidden layers, got {shown(hidden)}")
+    layers: list = []
+    drop = Dropout(dropout)
+    for units in hidden:
+        layers.append(Dense(units, activation))
+        if drop.rate:
+            layers.append(drop)
+    layers.append(Dense(out_features))
+    return Network(layers, in_features=in_features, **settings)
+
+
+def _restore(description: dict, *progress: Any) -> Network:
+    """The network of a pickle."""
+    from . import files
+
+    network = Network.__new__(Network)
+    parts = files._parts(description)
+    network._describe(**parts)
+    network._resume(*progress)
+    return network
+
+
+def _as_generator(rng: Any) -> np.random.Generator:
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if rng is not None:
+        rng = as_integer("rng", rng, least=0)
+    return np.random.default_rng(rng)
+
+
+def _as_dtype(dtype: Any) -> np.dtype:
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if dtype is None or found not in (np.float32, np.float64):
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
+    return found
+
+
+def _as_layers(layers: Any) -> tuple:
+    if isinstance(layers, (str, bytes, Dense, Dropout, Activation)) or not isinstance(
+            layers, Iterable):
+        raise TypeError(f"layers: expected a sequence of layers, got {shown(layers)}")
+    layers = tuple(layers)
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, (Dense, Dropout, Activation)):
+            raise TypeError(f"layers[{index}]: expected Dense, Dropout or Activation, "
+                            f"got {shown(layer)}")
+    if not any(isinstance(layer, Dense) for layer in layers):
+        raise ValueError("layers: expected at least one Dense layer, got none")
+    return layers
+
+
+def _as_task_and_loss(task: Any, loss: Any) -> tuple:
+    if task is None:
+        if loss is None:
+            raise ValueError(f"task: expected {choices(TASKS)}, or a loss; got neither")
+        return None, as_loss(loss)
+    as_text("task", task, TASKS)
+    chosen = TASKS[task][1]
+    if loss is not None and as_loss(loss) != chosen:
+        raise ValueError(f"loss: expected {chosen!r} for task {task!r}, or only one of the two, "
+                         f"got {shown(loss)}")
+    return task, chosen
+
+
+def _check_output(layers, task, loss, out_features) -> None:
+    """Refuse what cannot be meant at the output."""
+    if task == "binary" and out_features != 1:
+        raise ValueError(f"layers: expected a last Dense layer of 1 unit for task 'binary' (or "
+                         f"task 'multilabel'), got {out_features} units")
+    last = [getattr(layer, "activation", layer) for layer in layers
+            if not isinstance(layer, Dropout)][-1]
+    if last.name == loss.output_activation != "identity":
+        raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
+                         f"{last.name} itself, got activation {last.name!r} there too")
