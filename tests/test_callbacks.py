@@ -1,6 +1,7 @@
 """Callbacks, progress and history."""
 
 import io
+import os
 import pickle
 import sys
 import threading
@@ -177,6 +178,24 @@ def test_plain_lines_on_a_terminal_without_tqdm(monkeypatch):
     stream = Terminal()
     show(Progress(2, stream=stream), 2)
     assert stream.getvalue().splitlines()[-1].startswith("epoch 2/2")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="pseudo-terminals")
+@pytest.mark.parametrize(("size", "bar"), [((24, 80), True), ((0, 0), False)])
+def test_bar_only_where_the_terminal_has_a_size(size, bar):
+    pytest.importorskip("tqdm")
+    termios = pytest.importorskip("termios")
+    ours, theirs = os.openpty()
+    try:
+        termios.tcsetwinsize(theirs, size)
+        with open(theirs, "w", closefd=False) as stream:
+            show(Progress(2, stream=stream), 2)
+        text = os.read(ours, 10_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ("2/2 [" in text) == bar
+    assert ("epoch 2/2  loss" in text) != bar
 
 
 def test_progress_checks_its_arguments():

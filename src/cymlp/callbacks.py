@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -237,6 +239,9 @@ def _make_bar(out: Any, epochs: int | None) -> Any:
     """A bar of tqdm, or None where there is no terminal or no tqdm."""
     if not getattr(out, "isatty", lambda: False)():
         return None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if 0 in os.get_terminal_size(out.fileno()):
+            return None  # a terminal without a size, as containers have them, shows no bar
     try:
         from tqdm import tqdm
     except ImportError:

@@ -303,7 +303,17 @@ cdef class Engine:
         return 0
 
     cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
-        """Run the job with a workspace; spare workspaces are kept with the program."""
+        """Run the job with a workspace, which is kept for the program's next call."""
+        self._keep(program, self._run_with(call, program, job, threads))
+        return 0
+
+    cdef int _keep(self, Program program, Memory workspace) except -1:
+        if len(program.spare) < SPARE_WORKSPACES:
+            program.spare.append(workspace)
+        return 0
+
+    cdef Memory _run_with(self, call_t *call, Program program, team_job job, int threads):
+        """Run the job and return the workspace that it has used."""
         cdef Memory workspace
         cdef int copies = threads if job == predict_job else 1
         cdef Py_ssize_t size = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
@@ -318,9 +328,7 @@ cdef class Engine:
                 team_run(job, call, threads)
         finally:
             self._leave(call.updates)
-        if len(program.spare) < SPARE_WORKSPACES:
-            program.spare.append(workspace)
-        return 0
+        return workspace
 
     cdef int _threads(self, Program program, long long rows, long long grain) noexcept:
         """How many threads the work is worth."""
@@ -395,11 +403,10 @@ cdef class Engine:
         call.step = self.step + 1
         call.epoch_loss = &loss
         call.epoch_metric = &metric
-        program.spare.clear()       # so that the workspace is this call's own afterwards
-        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
+        cdef Memory workspace = self._run_with(
+            &call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
         if call.stop:
             raise_pending()
-        cdef Memory workspace = program.spare.pop()
         gradients = {p.name: self._copy_out(workspace.data + <Py_ssize_t>p.offset, p.shape)
                      for p in program.plan.parameters}
         buffers = {}
@@ -408,6 +415,7 @@ cdef class Engine:
                 whole = np.frombuffer((<char *>workspace.data)[b.offset:b.offset + call.rows
                                       * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
                 buffers[b.name] = whole.reshape(call.rows, b.leading)[:, :b.columns].copy()
+        self._keep(program, workspace)
         return self._mean(&call, loss), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
