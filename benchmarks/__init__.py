@@ -1,0 +1,1 @@
+"""Benchmarks: what cymlp costs beside its peers. Nothing here is installed."""
