@@ -2,8 +2,9 @@
  * the loops for both element types, the kinds and the names expand from it.
  *
  * A row: name; what backward needs of forward, "output" or "input" (saved as s); the default
- * weight initializer; the name of the parameter p ("" for none) and its default; y = forward(x, p);
- * dx = backward(g, s, p), where g = dy. Formulas are of one type: write literals as integers.
+ * weight initializer; the name of the parameter p ("" for none) and its default;
+ * y = forward(x, p); dx = backward(g, s, p), where g = dy. Formulas are of one type: write
+ * literals as integers.
  */
 #ifndef CYMLP_ACTIVATIONS_H
 #define CYMLP_ACTIVATIONS_H
@@ -35,7 +36,8 @@
             out[i] = forward; \
         } \
     } \
-    static void name_backward(real *out, const real *in, const real *saved, ptrdiff_t n, real p) { \
+    static void name_backward(real *out, const real *in, const real *saved, ptrdiff_t n, \
+                              real p) { \
         (void)p; \
         INDEPENDENT for (ptrdiff_t i = 0; i < n; i++) { \
             const real g = in[i], s = saved[i]; \

@@ -40,6 +40,7 @@
                     value[c - begin] = loss; \
                 } \
             } \
+            if (n == 1) return value[0]; /* one output, the common case: nothing to add */ \
             for (ptrdiff_t c = begin; c < end; c += LANES) { \
                 load_lanes(block, value + (c - begin), end - c, 0); \
                 EACH_LANE(i) sum[i] += block[i]; \
