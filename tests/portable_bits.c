@@ -1,0 +1,74 @@
+/* Prints a checksum of what the headers of the kernels compute, for test_portable.py: compiled for
+   several machines, and with several compilers, it must print the same. */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "activations.h"
+#include "gemm_tile.h"
+#include "losses.h"
+
+enum { ROWS = 6, COLUMNS = 64, DEPTH = 333, POINTS = 4096 };
+
+static uint32_t state = 1;
+
+/* Numbers of all sizes that matter: a sign, an exponent of -30 ... 7, 23 random bits. */
+static double draw(void)
+{
+    state = state * 1664525u + 1013904223u;
+    const double fraction = 1 + (state >> 9) * 0x1p-23;
+    state = state * 1664525u + 1013904223u;
+    const int exponent = (int)(state >> 24) % 38 - 30;
+    return (state & 0x800000u ? -fraction : fraction) * (exponent < 0 ? 1.0 / (1u << -exponent)
+                                                                      : (double)(1u << exponent));
+}
+
+static void report(const char *name, const void *data, size_t size)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < size; i++) hash = (hash ^ ((const unsigned char *)data)[i]) * 1099511628211u;
+    printf("%s %016llx\n", name, (unsigned long long)hash);
+}
+
+#define CHECK(S, T)                                                                                \
+    static void check_##S(void)                                                                    \
+    {                                                                                              \
+        static T a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS], bias[COLUMNS];            \
+        static T x[POINTS], s[POINTS], y[POINTS];                                                  \
+        const int step = TILE_VECTORS * VEC_LANES_##S;                                             \
+        for (int i = 0; i < ROWS * DEPTH; i++) a[i] = (T)draw();                                   \
+        for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = (T)draw();                                \
+        for (int i = 0; i < COLUMNS; i++) bias[i] = (T)draw();                                     \
+        for (int rows = 1; rows <= ROWS; rows++) {                                                 \
+            for (int j = 0; j < COLUMNS; j += step)                                                \
+                gemm_tile_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1, b + j, COLUMNS, c + j,       \
+                              COLUMNS, bias + j, rows > 1);                                        \
+            report("tile " #S, c, sizeof c);                                                       \
+        }                                                                                          \
+        for (int i = 0; i < POINTS; i++) {                                                         \
+            x[i] = (T)draw();                                                                      \
+            s[i] = (T)draw();                                                                      \
+        }                                                                                          \
+        for (int k = 0; k < ACTIVATION_COUNT; k++) {                                               \
+            activation_table[k].forward_##S(y, x, POINTS, (T)0.125);                               \
+            report(activation_table[k].name, y, sizeof y);                                         \
+            activation_table[k].backward_##S(y, x, s, POINTS, (T)0.125);                           \
+            report(activation_table[k].name, y, sizeof y);                                         \
+        }                                                                                          \
+        for (int i = 0; i < POINTS; i++) s[i] = s[i] < 0 ? 0 : 1;                                  \
+        for (int k = 0; k < LOSS_COUNT; k++) {                                                     \
+            const double loss = loss_table[k].row_##S(y, x, s, POINTS - 5, (T)0.5);                \
+            report(loss_table[k].name, &loss, sizeof loss);                                        \
+            report(loss_table[k].name, y, sizeof y);                                               \
+        }                                                                                          \
+    }
+
+CHECK(f32, float)
+CHECK(f64, double)
+
+int main(void)
+{
+    check_f32();
+    check_f64();
+    return 0;
+}
