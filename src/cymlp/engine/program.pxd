@@ -1,5 +1,6 @@
 """A plan made ready to run: steps with numbers in place of names, and the walk over them."""
 from cymlp.engine.binding cimport kernels_t
+from cymlp.engine.tuner cimport tuner_t
 from cymlp.kernels.data cimport source_t
 
 cdef enum:
@@ -91,11 +92,21 @@ ctypedef struct call_t:
     double *epoch_loss
     double *epoch_metric
     double *epoch_seconds
+    # how far it has come, between two jobs
     long long epochs_done
+    long long position          # the next batch's first row
+    long long rows_done         # in all epochs together
+    double loss_sum
+    double metric_sum
+    double weights
+    double begun
+    double job_end              # when the job is to return at the next batch, in seconds
+    bint pause
     # how it ends
     int stop
     double checked              # when signals were last looked for, in seconds
 
+cdef double seconds() noexcept nogil
 cdef void train_job(void *context, int thread, int threads) noexcept nogil
 cdef void batch_job(void *context, int thread, int threads) noexcept nogil
 cdef void predict_job(void *context, int thread, int threads) noexcept nogil
@@ -109,5 +120,6 @@ cdef class Program:
     cdef readonly Py_ssize_t chunk
     cdef readonly Py_ssize_t workspace_bytes
     cdef list spare
+    cdef tuner_t tuner
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
     cdef void fill(self, call_t *call) noexcept

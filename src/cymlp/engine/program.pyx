@@ -381,43 +381,64 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
         c.epoch_metric[0] = b.metric
 
 
+cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:
+    if thread == 0:
+        c.loss_sum = c.metric_sum = c.weights = 0
+        c.begun = seconds()
+        if c.shuffle:
+            common_kernels().permutation(c.order, c.rows, c.key, c.first_epoch + c.epochs_done)
+    if c.shuffle:
+        team_barrier(threads)
+
+
+cdef void account(call_t *c, batch_t *b, bint epoch_ends) noexcept nogil:
+    """On thread 0 after a batch: what it brought, and whether to go on."""
+    cdef double total
+    c.step = b.step
+    c.loss_sum += b.loss
+    c.metric_sum += b.metric
+    c.weights += b.weight_sum
+    c.rows_done += b.rows
+    c.position = b.first + b.rows
+    if epoch_ends:
+        total = c.weights * c.value_count
+        c.epoch_loss[c.epochs_done] = c.loss_sum / total if total else 0.0
+        c.epoch_metric[c.epochs_done] = c.metric_sum
+        c.epoch_seconds[c.epochs_done] = seconds() - c.begun
+        c.epochs_done += 1
+        c.position = 0
+    look_for_signals(c)
+    c.pause = seconds() > c.job_end
+
+
 cdef void train_job(void *context, int thread, int threads) noexcept nogil:
-    """Whole epochs; they end early, between two steps, when Ctrl-C is pressed."""
+    """Batches of all epochs, from where the last job stopped until the time for this one is over.
+
+    It ends between two steps, so that the number of threads can be changed there, and Ctrl-C
+    leaves the parameters as a step left them.
+    """
     cdef call_t *c = <call_t *>context
     cdef batch_t b
-    cdef double loss_sum, metric_sum, weights, begun = 0
-    cdef long long epoch
+    cdef long long epoch = c.epochs_done
+    cdef bint epoch_ends
     open_batch(c, &b, thread)
-    for epoch in range(c.epochs):
-        loss_sum = metric_sum = weights = 0
+    b.first = c.position
+    while epoch < c.epochs:
+        if b.first == 0:
+            begin_epoch(c, thread, threads)
+        b.rows = min(c.batch_size, c.rows - b.first)
+        b.step += 1
+        run_batch(c, &b, thread, threads)
+        epoch_ends = c.rows - b.first - b.rows < (c.batch_size if c.drop_last else 1)
         if thread == 0:
-            begun = seconds()
-            if c.shuffle:
-                common_kernels().permutation(c.order, c.rows, c.key, c.first_epoch + epoch)
-        if c.shuffle:
-            team_barrier(threads)
-        b.first = 0
-        while b.first < c.rows:
-            b.rows = min(c.batch_size, c.rows - b.first)
-            if b.rows < c.batch_size and c.drop_last:
-                break
-            b.step += 1
-            run_batch(c, &b, thread, threads)
-            loss_sum += b.loss
-            metric_sum += b.metric
-            weights += b.weight_sum
-            b.first += b.rows
-            if thread == 0:
-                c.step = b.step
-                look_for_signals(c)
-            team_barrier(threads)
-            if c.stop:
-                return
-        if thread == 0:
-            c.epoch_loss[epoch] = loss_sum / (weights * c.value_count) if weights else 0.0
-            c.epoch_metric[epoch] = metric_sum
-            c.epoch_seconds[epoch] = seconds() - begun
-            c.epochs_done = epoch + 1
+            account(c, &b, epoch_ends)
+        team_barrier(threads)
+        if c.stop or c.pause:
+            return
+        b.first += b.rows
+        if epoch_ends:
+            b.first = 0
+            epoch += 1
 
 
 cdef void predict_job(void *context, int thread, int threads) noexcept nogil:

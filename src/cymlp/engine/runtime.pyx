@@ -13,8 +13,11 @@ cimport numpy as cnp
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.program cimport (
-    MAX_HYPER, MAX_STATES, SCRATCH_BYTES, Program, batch_job, call_t, predict_job, train_job)
-from cymlp.engine.threads cimport fork_generation, team_job, team_run, thread_count
+    MAX_HYPER, MAX_STATES, SCRATCH_BYTES, Program, batch_job, call_t, predict_job, seconds,
+    train_job)
+from cymlp.engine.threads cimport (
+    fork_generation, team_job, team_run, thread_count, threads_forced)
+from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.kernels.data cimport source_t
 
 import numpy as np
@@ -27,6 +30,8 @@ cdef enum:
     CALL_GRAIN = 4_000_000
     STEP_GRAIN = 1_000_000
     SPARE_WORKSPACES = 4
+
+cdef double JOB_SECONDS = 0.005     # of training, until the number of threads is thought over
 
 
 cdef int raise_pending() except -1:
@@ -58,6 +63,28 @@ cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
         source.columns = 1
         source.column_stride = item
     return 0
+
+
+cdef void run_call(
+    call_t *call, team_job job, int wanted, tuner_t *tuner,
+) noexcept nogil:
+    """Run a call to its end, on as many threads as pay."""
+    cdef bint tuned = wanted > 1 and not threads_forced()
+    cdef int threads = wanted
+    cdef double begun
+    cdef long long rows
+    while True:
+        begun = seconds()
+        call.job_end = begun + (JOB_SECONDS if tuned else INFINITY)
+        rows = call.rows_done
+        if tuned:
+            threads = tuner_choose(tuner, wanted)
+        threads = team_run(job, call, threads)
+        rows = call.rows_done - rows if job == train_job else call.rows
+        if tuned:
+            tuner_learn(tuner, threads, seconds() - begun, <double>rows)
+        if job != train_job or call.stop or call.epochs_done == call.epochs:
+            return
 
 
 cdef class Engine:
@@ -325,7 +352,7 @@ cdef class Engine:
         self._enter(call.updates)
         try:
             with nogil:
-                team_run(job, call, threads)
+                run_call(call, job, threads, &program.tuner)
         finally:
             self._leave(call.updates)
         return workspace

@@ -16,3 +16,6 @@ cdef int thread_count() noexcept nogil
 
 # Changes in the child of a fork, so that what belongs to a process can be told from a copy.
 cdef long fork_generation() noexcept nogil
+
+# Whether every call must use as many threads as it can, sensible or not (for tests).
+cdef bint threads_forced() noexcept nogil

@@ -48,6 +48,10 @@ cdef long fork_generation() noexcept nogil:
     return team_forks()
 
 
+cdef bint threads_forced() noexcept nogil:
+    return _oversubscription
+
+
 cdef int _look_up_default() except -1:
     """Determine the setting from the environment and the machine, if nobody has set it."""
     global _setting
