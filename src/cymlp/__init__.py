@@ -12,7 +12,7 @@ from .engine.threads import get_num_threads, set_num_threads
 # Everything else is imported when it is asked for first: this package is imported where start-up
 # time counts.
 _LAZY = {
-    "Network": "network", "mlp": "network",
+    "Network": "network", "mlp": "shortcuts",
     "Activation": "layers", "Dense": "layers", "Dropout": "layers",
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",

@@ -68,6 +68,7 @@ def as_output(out: Any, shape: tuple[int, int], dtype: np.dtype, inputs: np.ndar
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: expected a numpy array, got {type(out).__name__}")
+    out = np.asarray(out)       # a subclass may tell anything about itself
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(f"out: expected shape {shape} and dtype {dtype}, "
                          f"got shape {out.shape} and dtype {out.dtype}")

@@ -9,19 +9,24 @@ import numpy as np
 
 from . import training
 from .arrays import as_input, as_output, as_target, as_weight, target_limits
-from .checks import as_integer, as_text, choices, shown
+from .checks import as_integer, as_text
+from .describing import as_dtype, as_generator, as_layers, as_task_and_loss, check_output
 from .engine.program import Program
 from .engine.runtime import Engine
 from .initializers import initialize
 from .layers import Activation, Dense, Dropout, activation_rows
-from .losses import TASKS, CategoricalCrossEntropy, as_loss
+from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
 
-__all__ = ["Network", "mlp"]
+__all__ = ["Network"]
 
 LARGEST_PLANNED_BATCH = 4096    # larger batches run the same plan, piece by piece
+
+# The engine has been set up for these, so they stay as they are.
+_FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "dtype",
+          "parameters"}
 
 
 class Network:
@@ -72,8 +77,24 @@ class Network:
         rng: Any = None,
     ) -> None:
         self._describe(layers, in_features, task, loss, optimizer, dtype)
-        generator = _as_generator(rng)
-        self._start(int(generator.integers(2**64, dtype=np.uint64)))
+        generator = as_generator(rng)
+        place = generator.bit_generator.state
+        try:
+            self._start(int(generator.integers(2**64, dtype=np.uint64)))
+            self._initialize(generator)
+        except BaseException:
+            generator.bit_generator.state = place   # a network that failed has drawn nothing
+            raise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _FIXED and name in self.__dict__:
+            hint = ("assign to its entries, as in net.parameters['0.weight'] = array"
+                    if name == "parameters" else "make a new network")
+            raise AttributeError(f"{name}: a network's {name} cannot be replaced; {hint}")
+        object.__setattr__(self, name, value)
+
+    def _initialize(self, generator: np.random.Generator) -> None:
+        """Give every parameter its first values, in layer order."""
         for parameter in self._layout:
             index, part = parameter.name.split(".")
             layer = self.layers[int(index)]
@@ -81,19 +102,22 @@ class Network:
                 spec = layer.bias_initializer
             else:
                 spec = layer.weight_initializer or layer.activation.initializer
-            self.parameters[parameter.name] = initialize(
-                spec, parameter.shape, generator, self.dtype)
+            try:
+                values = initialize(spec, parameter.shape, generator, self.dtype)
+            except ValueError as error:
+                raise ValueError(f"layers[{index}], {part}: {error}") from None
+            self.parameters[parameter.name] = values
 
     def _describe(self, layers, in_features, task, loss, optimizer, dtype) -> None:
         """Take over a description, every part of it checked."""
         self.in_features = as_integer("in_features", in_features, least=1)
-        self.layers = _as_layers(layers)
-        self.task, self.loss = _as_task_and_loss(task, loss)
+        self.layers = as_layers(layers)
+        self.task, self.loss = as_task_and_loss(task, loss)
         self.optimizer = as_optimizer(optimizer)
-        self.dtype = _as_dtype(dtype)
+        self.dtype = as_dtype(dtype)
         dense = [layer for layer in self.layers if isinstance(layer, Dense)]
         self.out_features = dense[-1].units
-        _check_output(self.layers, self.task, self.loss, self.out_features)
+        check_output(self.layers, self.task, self.loss, self.out_features)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
         self._programs: dict[tuple, Program] = {}
@@ -213,9 +237,9 @@ class Network:
 
     def _run_forward(self, kind: str, X: Any, out: Any) -> np.ndarray:
         X = as_input(X, self.in_features)
-        out = as_output(out, (X.shape[0], self.out_features), self.dtype, X)
-        self._engine.predict(self._program(kind, X.shape[0]), X, out)
-        return out
+        result = as_output(out, (X.shape[0], self.out_features), self.dtype, X)
+        self._engine.predict(self._program(kind, X.shape[0]), X, result)
+        return result if out is None else out
 
     def _learning_arrays(self, X, y, sample_weight):
         """(X, y, sample_weight, whether y is labels), each of a good kind and shape."""
@@ -285,11 +309,21 @@ class Network:
         loss, gradients, _ = self._gradients(X, y, sample_weight)
         return loss, gradients
 
-    def _gradients(self, X, y, sample_weight=None):
-        """Loss, gradients, and every array of the workspace where the batch is one chunk."""
+    def _gradients(self, X, y, sample_weight=None, plan=None):
+        """Loss, gradients, and every array of the workspace where the batch is one chunk.
+
+        `plan` may be another form of the plan that :meth:`_gradient_plan` gives.
+        """
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         program = self._program("gradients", X.shape[0], labels, sample_weight is not None)
+        if plan is not None:
+            program = Program(plan)
         return self._engine.gradients(program, X, y, sample_weight, labels)
+
+    def _gradient_plan(self, X, y, sample_weight=None) -> Plan:
+        """The plan by which :meth:`gradients` of such a batch are computed."""
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        return self._program("gradients", X.shape[0], labels, sample_weight is not None).plan
 
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Mean loss and metric over all rows, in the state for prediction (no dropout).
@@ -476,55 +510,6 @@ class Network:
                 f"optimizer={self.optimizer!r}, dtype={self.dtype.name!r})")
 
 
-def mlp(
-    in_features: int,
-    hidden: Iterable[int],
-    out_features: int,
-    *,
-    activation: Any = "relu",
-    dropout: float = 0.0,
-    **settings: Any,
-) -> Network:
-    """A plain multi-layer perceptron: hidden layers of one kind, then the output layer.
-
-    Parameters
-    ----------
-    in_features : int
-        Numbers in a row of the input.
-    hidden : iterable of int
-        Widths of the hidden layers.
-    out_features : int
-        Numbers in a row of the output.
-    activation : str or Activation
-        Of the hidden layers.
-    dropout : float
-        Rate of dropout after each hidden layer; 0 for none.
-    **settings
-        `task`, `loss`, `optimizer`, `dtype` and `rng` of :class:`Network`.
-
-    Returns
-    -------
-    Network
-
-    Examples
-    --------
-    >>> import cymlp
-    >>> net = cymlp.mlp(784, [256, 128], 10, dropout=0.2, task="multiclass")
-    >>> [type(layer).__name__ for layer in net.layers]
-    ['Dense', 'Dropout', 'Dense', 'Dropout', 'Dense']
-    """
-    if isinstance(hidden, (str, bytes)) or not isinstance(hidden, Iterable):
-        raise TypeError(f"hidden: expected the widths of the hidden layers, got {shown(hidden)}")
-    layers: list = []
-    drop = Dropout(dropout)
-    for units in hidden:
-        layers.append(Dense(units, activation))
-        if drop.rate:
-            layers.append(drop)
-    layers.append(Dense(out_features))
-    return Network(layers, in_features=in_features, **settings)
-
-
 def _restore(description: dict, *progress: Any) -> Network:
     """The network of a pickle."""
     from . import files
@@ -534,60 +519,3 @@ def _restore(description: dict, *progress: Any) -> Network:
     network._describe(**parts)
     network._resume(*progress)
     return network
-
-
-def _as_generator(rng: Any) -> np.random.Generator:
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is not None:
-        rng = as_integer("rng", rng, least=0)
-    return np.random.default_rng(rng)
-
-
-def _as_dtype(dtype: Any) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        found = None
-    if dtype is None or found not in (np.float32, np.float64):
-        raise ValueError(f"dtype: expected 'float32' or 'float64', got {shown(dtype)}")
-    return found
-
-
-def _as_layers(layers: Any) -> tuple:
-    if isinstance(layers, (str, bytes, Dense, Dropout, Activation)) or not isinstance(
-            layers, Iterable):
-        raise TypeError(f"layers: expected a sequence of layers, got {shown(layers)}")
-    layers = tuple(layers)
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, (Dense, Dropout, Activation)):
-            raise TypeError(f"layers[{index}]: expected Dense, Dropout or Activation, "
-                            f"got {shown(layer)}")
-    if not any(isinstance(layer, Dense) for layer in layers):
-        raise ValueError("layers: expected at least one Dense layer, got none")
-    return layers
-
-
-def _as_task_and_loss(task: Any, loss: Any) -> tuple:
-    if task is None:
-        if loss is None:
-            raise ValueError(f"task: expected {choices(TASKS)}, or a loss; got neither")
-        return None, as_loss(loss)
-    as_text("task", task, TASKS)
-    chosen = TASKS[task][1]
-    if loss is not None and as_loss(loss) != chosen:
-        raise ValueError(f"loss: expected {chosen!r} for task {task!r}, or only one of the two, "
-                         f"got {shown(loss)}")
-    return task, chosen
-
-
-def _check_output(layers, task, loss, out_features) -> None:
-    """Refuse what cannot be meant at the output."""
-    if task == "binary" and out_features != 1:
-        raise ValueError(f"layers: expected a last Dense layer of 1 unit for task 'binary' (or "
-                         f"task 'multilabel'), got {out_features} units")
-    last = [getattr(layer, "activation", layer) for layer in layers
-            if not isinstance(layer, Dropout)][-1]
-    if last.name == loss.output_activation != "identity":
-        raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
-                         f"{last.name} itself, got activation {last.name!r} there too")

@@ -12,6 +12,8 @@ from .history import History
 
 __all__ = ["fit"]
 
+_EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many are wanted
+
 
 def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last, validation_data,
         validation_split, callbacks, progress) -> History:
@@ -30,7 +32,8 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last,
     run = _Run(network, arrays, batch_size, shuffle, drop_last)
     history = History()
     if not callbacks and validation is None:
-        run.epochs(epochs, history)
+        for begin in range(0, epochs, _EPOCHS_A_CALL):
+            run.epochs(min(_EPOCHS_A_CALL, epochs - begin), history)
         return history
     for callback in callbacks:
         callback.on_train_begin(network)
