@@ -450,8 +450,7 @@ class Network:
         return self.copy()
 
     def _progress(self) -> tuple[int, int, int, bytes]:
-        engine = self._engine
-        return engine.key, engine.step, engine.epoch, engine.arena_bytes()
+        return self._engine.progress()
 
     def _resume(self, key: int, step: int, epoch: int, arena: bytes) -> None:
         self._start(key)

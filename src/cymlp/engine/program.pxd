@@ -104,6 +104,7 @@ ctypedef struct call_t:
     bint pause
     # how it ends
     int stop
+    unsigned long *handling     # whose handlers of signals run just now, within a call
     double checked              # when signals were last looked for, in seconds
 
 cdef double seconds() noexcept nogil

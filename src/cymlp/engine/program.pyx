@@ -5,6 +5,7 @@ result depends on its own row alone), by panels of outputs where there are few r
 of the parameters; never in a way that could change the order of a sum. So the number of threads
 does not show in the bits.
 """
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdlib cimport calloc, free
 from libc.time cimport time_t
 
@@ -80,12 +81,16 @@ cdef double seconds() noexcept nogil:
 cdef void look_for_signals(call_t *c) noexcept nogil:
     """On thread 0, which is the caller: has Ctrl-C been pressed? At most every 50 ms."""
     cdef double now = seconds()
+    cdef unsigned long outer
     if now - c.checked < CHECK_SECONDS:
         return
     c.checked = now
     with gil:
+        outer = c.handling[0]
+        c.handling[0] = PyThread_get_thread_ident()
         if check_signals() != 0:
             c.stop = 1
+        c.handling[0] = outer
 
 
 cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:
@@ -375,8 +380,10 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
     cdef call_t *c = <call_t *>context
     cdef batch_t b
     open_batch(c, &b, thread)
+    b.step += 1
     run_batch(c, &b, thread, threads)
     if thread == 0:
+        c.step = b.step
         c.epoch_loss[0] = b.loss
         c.epoch_metric[0] = b.metric
 

@@ -3,20 +3,20 @@
 A call checks what it was given, lets go of the GIL and runs a program on the team of threads.
 Calls that change the parameters have the network to themselves; others may run side by side.
 """
-from cpython.exc cimport PyErr_Occurred
-from cpython.pythread cimport PyThread_get_thread_ident
-from libc.float cimport DBL_MAX
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
+from cpython.ref cimport PyObject
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
+from cymlp.engine.gate cimport Gate
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.program cimport (
     MAX_HYPER, MAX_STATES, SCRATCH_BYTES, Program, batch_job, call_t, predict_job, seconds,
     train_job)
-from cymlp.engine.threads cimport (
-    fork_generation, team_job, team_run, thread_count, threads_forced)
+from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
 from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.kernels.data cimport source_t
 
@@ -34,9 +34,10 @@ cdef enum:
 cdef double JOB_SECONDS = 0.005     # of training, until the number of threads is thought over
 
 
-cdef int raise_pending() except -1:
-    """Raise the exception that a signal's handler has left."""
-    return -1 if PyErr_Occurred() != NULL else 0
+cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
+    """Raise an exception that was put aside."""
+    PyErr_Restore(kind, value, trace)
+    return -1
 
 
 cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
@@ -65,16 +66,18 @@ cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
     return 0
 
 
-cdef void run_call(
+cdef int run_call(
     call_t *call, team_job job, int wanted, tuner_t *tuner,
 ) noexcept nogil:
-    """Run a call to its end, on as many threads as pay."""
+    """Run a call to its end, on as many threads as pay; returns the last number of them."""
     cdef bint tuned = wanted > 1 and not threads_forced()
     cdef int threads = wanted
     cdef double begun
     cdef long long rows
     while True:
         begun = seconds()
+        if call.checked == 0:
+            call.checked = begun    # Python itself looks for signals before a call
         call.job_end = begun + (JOB_SECONDS if tuned else INFINITY)
         rows = call.rows_done
         if tuned:
@@ -84,7 +87,7 @@ cdef void run_call(
         if tuned:
             tuner_learn(tuner, threads, seconds() - begun, <double>rows)
         if job != train_job or call.stop or call.epochs_done == call.epochs:
-            return
+            return threads
 
 
 cdef class Engine:
@@ -129,12 +132,8 @@ cdef class Engine:
     cdef readonly unsigned long long key
     cdef public long long step
     cdef public long long epoch
-    # who is inside
-    cdef int readers
-    cdef long writer
-    cdef int waiting
-    cdef long generation
-    cdef object condition
+    cdef readonly int last_threads      # how many the last call has used (for tests)
+    cdef Gate gate
 
     def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
                  out_features, limits, value_count, key):
@@ -159,7 +158,7 @@ cdef class Engine:
         self.low, self.high = limits
         self.value_count = value_count
         self.key = key
-        self.generation = fork_generation()
+        self.gate = Gate()
 
     cdef void _fill(self, Py_ssize_t offset, double value) noexcept:
         cdef Py_ssize_t i
@@ -169,58 +168,15 @@ cdef class Engine:
             else:
                 (<float *>(self.arena.data + offset))[i] = <float>value
 
-    # -- who may come in -----------------------------------------------------------------------
-
-    cdef int _enter(self, bint writing) except -1:
-        """Wait until this call may work on the arena. All of this happens under the GIL."""
-        if self.generation != fork_generation():
-            # A child of fork: whoever was inside is not here.
-            self.generation = fork_generation()
-            self.readers = self.writer = self.waiting = 0
-            self.condition = None
-        if self.writer or (writing and self.readers):
-            self._wait(writing)
-        if writing:
-            self.writer = PyThread_get_thread_ident()
-        else:
-            self.readers += 1
-        return 0
-
-    def _wait(self, bint writing):
-        from threading import Condition
-        if self.condition is None:
-            self.condition = Condition()
-        self.waiting += 1
-        try:
-            while self.writer or (writing and self.readers):
-                if self.writer == PyThread_get_thread_ident():
-                    raise RuntimeError(
-                        "the network is being trained by this very thread (a signal handler "
-                        "cannot use it meanwhile)")
-                with self.condition:
-                    self.condition.wait(0.01)
-        finally:
-            self.waiting -= 1
-
-    cdef int _leave(self, bint writing) except -1:
-        if writing:
-            self.writer = 0
-        else:
-            self.readers -= 1
-        if self.waiting and self.condition is not None:
-            with self.condition:
-                self.condition.notify_all()
-        return 0
-
     # -- parameters ----------------------------------------------------------------------------
 
     def read(self, Py_ssize_t offset, tuple shape):
         """A copy of the array of the arena at `offset`: a weight (2-D) or a bias (1-D)."""
-        self._enter(False)
+        self.gate.enter(False)
         try:
             return self._copy_out(self.arena.data + offset, shape)
         finally:
-            self._leave(False)
+            self.gate.leave(False)
 
     cdef object _copy_out(self, const char *data, tuple shape):
         cdef cnp.ndarray out = np.empty(shape, self.dtype)
@@ -233,7 +189,7 @@ cdef class Engine:
     def write(self, Py_ssize_t offset, values):
         """Set the array of the arena at `offset`."""
         cdef cnp.ndarray array = np.ascontiguousarray(values, self.dtype)
-        self._enter(True)
+        self.gate.enter(True)
         try:
             if array.ndim == 2:
                 self.kernels.pack_panels(self.arena.data + offset, cnp.PyArray_DATA(array),
@@ -242,25 +198,26 @@ cdef class Engine:
                 memcpy(self.arena.data + offset, cnp.PyArray_DATA(array),
                        cnp.PyArray_NBYTES(array))
         finally:
-            self._leave(True)
+            self.gate.leave(True)
 
-    def arena_bytes(self):
-        """A copy of the whole arena: parameters and optimizer states in their layout."""
-        self._enter(False)
+    def progress(self):
+        """What a twin needs: (key, step, epoch, the arena with parameters and states)."""
+        self.gate.enter(False)
         try:
-            return (<char *>self.arena.data)[:self.arena.size]
+            return (self.key, self.step, self.epoch,
+                    (<char *>self.arena.data)[:self.arena.size])
         finally:
-            self._leave(False)
+            self.gate.leave(False)
 
     def restore_arena(self, bytes content):
-        """Set the whole arena from what `arena_bytes` gave."""
+        """Set the whole arena from what `progress` gave."""
         if len(content) != self.arena.size:
             raise ValueError(f"arena: expected {self.arena.size} bytes, got {len(content)}")
-        self._enter(True)
+        self.gate.enter(True)
         try:
             memcpy(self.arena.data, <const char *>content, self.arena.size)
         finally:
-            self._leave(True)
+            self.gate.leave(True)
 
     # -- checking what comes in ----------------------------------------------------------------
 
@@ -299,11 +256,13 @@ cdef class Engine:
             raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
                              f"each row of X, got shape {weight.shape}")
         describe(&call.sample_weight, weight, "sample_weight")
+        # So small that their sum is finite too.
+        cdef double most = (DBL_MAX if self.code else FLT_MAX) / call.x.rows
         with nogil:
-            bad = common_kernels().find_outside(&call.sample_weight, 0.0, DBL_MAX)
+            bad = common_kernels().find_outside(&call.sample_weight, 0.0, most)
         if bad >= 0:
-            raise ValueError(f"sample_weight: expected finite numbers of at least 0, "
-                             f"got {weight[bad]} in row {bad}")
+            raise ValueError(f"sample_weight: expected numbers of at least 0 with a finite sum in "
+                             f"{self.dtype}, got {weight[bad]} in row {bad}")
         return 0
 
     # -- calls ---------------------------------------------------------------------------------
@@ -324,7 +283,6 @@ cdef class Engine:
         call.hyper = self.hyper
         call.state_offset = self.state_offset
         call.key = self.key
-        call.step = self.step
         call.rows = call.x.rows
         call.value_count = self.value_count
         return 0
@@ -342,6 +300,10 @@ cdef class Engine:
     cdef Memory _run_with(self, call_t *call, Program program, team_job job, int threads):
         """Run the job and return the workspace that it has used."""
         cdef Memory workspace
+        cdef PyObject *kind = NULL
+        cdef PyObject *value = NULL
+        cdef PyObject *trace = NULL
+        cdef int used
         cdef int copies = threads if job == predict_job else 1
         cdef Py_ssize_t size = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
         workspace = program.spare.pop() if program.spare else None
@@ -349,12 +311,24 @@ cdef class Engine:
             workspace = Memory(size)
         call.workspace = workspace.data
         call.scratch = workspace.data + call.workspace_bytes * copies
-        self._enter(call.updates)
+        self.gate.enter(call.updates)
         try:
+            call.step = self.step
+            call.first_epoch = self.epoch
+            call.handling = &self.gate.handling
             with nogil:
-                run_call(call, job, threads, &program.tuner)
+                used = run_call(call, job, threads, &program.tuner)
+            if call.stop:
+                # No Python code may run with the exception of a signal's handler pending.
+                PyErr_Fetch(&kind, &value, &trace)
+            self.last_threads = used
+            if call.updates:
+                self.step = call.step
+                self.epoch += call.epochs_done
         finally:
-            self._leave(call.updates)
+            self.gate.leave(call.updates)
+        if call.stop:
+            raise_again(kind, value, trace)
         return workspace
 
     cdef int _threads(self, Program program, long long rows, long long grain) noexcept:
@@ -374,8 +348,6 @@ cdef class Engine:
         call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
         threads = self._threads(program, call.rows, CALL_GRAIN)
         self._run(&call, program, predict_job, threads)
-        if call.stop:
-            raise_pending()
 
     def train_step(self, Program program not None, cnp.ndarray x not None,
                    cnp.ndarray target not None, weight, bint labels):
@@ -385,11 +357,9 @@ cdef class Engine:
         self._open(&call, program, x)
         self._check_target(&call, target, labels)
         self._check_weight(&call, weight)
-        call.step = self.step + 1
         call.epoch_loss = &loss
         call.epoch_metric = &metric
         self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
-        self.step += 1
         return self._mean(&call, loss)
 
     cdef double _mean(self, call_t *call, double total) noexcept:
@@ -415,8 +385,6 @@ cdef class Engine:
         call.epoch_loss = &loss
         call.epoch_metric = &metric
         self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
-        if call.stop:
-            raise_pending()
         return self._mean(&call, loss), metric
 
     def gradients(self, Program program not None, cnp.ndarray x not None,
@@ -427,13 +395,10 @@ cdef class Engine:
         self._open(&call, program, x)
         self._check_target(&call, target, labels)
         self._check_weight(&call, weight)
-        call.step = self.step + 1
         call.epoch_loss = &loss
         call.epoch_metric = &metric
         cdef Memory workspace = self._run_with(
             &call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
-        if call.stop:
-            raise_pending()
         gradients = {p.name: self._copy_out(workspace.data + <Py_ssize_t>p.offset, p.shape)
                      for p in program.plan.parameters}
         buffers = {}
@@ -450,8 +415,8 @@ cdef class Engine:
             long long epochs, bint shuffle, bint drop_last):
         """Whole epochs in one call.
 
-        Returns (losses, sums of the metric, seconds), one entry for each epoch that was finished,
-        and whether a signal has ended it early; `raise_interrupt` then raises its exception.
+        Returns (losses, sums of the metric, seconds), one entry for each epoch. A signal whose
+        handler raises ends it early, between two steps.
         """
         cdef call_t call
         self._open(&call, program, x)
@@ -464,15 +429,10 @@ cdef class Engine:
         call.drop_last = drop_last
         call.batch_size = batch_size
         call.epochs = epochs
-        call.first_epoch = self.epoch
         call.epoch_loss = <double *>cnp.PyArray_DATA(losses)
         call.epoch_metric = <double *>cnp.PyArray_DATA(metrics)
         call.epoch_seconds = <double *>cnp.PyArray_DATA(times)
         self._run(&call, program, train_job,
                   self._threads(program, min(batch_size, call.rows), STEP_GRAIN))
-        self.step = call.step
-        self.epoch += call.epochs_done
         done = call.epochs_done
-        if call.stop:
-            raise_pending()
         return losses[:done], metrics[:done], times[:done]
