@@ -12,14 +12,15 @@ layout again, where they are kept), then the activations of one chunk of rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from .layers import Activation, Dense, Dropout, activation_rows
 
-__all__ = ["Buffer", "Parameter", "Plan", "Step", "build_plan", "parameter_layout"]
+__all__ = ["Buffer", "Parameter", "Plan", "Step", "build_plan", "parameter_layout",
+           "separate_results"]
 
 ALIGNMENT = 64          # bytes: every array begins at a multiple, every row is padded to one
 PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.pyx)
@@ -182,6 +183,32 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
     else:
         builder.learning(target, weighted, metric)
     return builder.finish()
+
+
+def separate_results(plan: Plan, rows: int) -> Plan:
+    """The same plan for `rows` in one chunk, with each step's result in a buffer of its own.
+
+    After a run all results can then be looked at, also those that steps in place or later layers
+    would have overwritten.
+    """
+    buffers = {buffer.name: buffer for buffer in plan.buffers}
+    steps, written, latest = [], set(), {}
+    for number, step in enumerate(plan.steps):
+        operands = {role: latest.get(name, name) for role, name in step.operands.items()}
+        name = step.operands.get("out")
+        if name in written:
+            operands["out"] = latest[name] = f"{name}#{number}"
+            buffers[latest[name]] = replace(buffers[name], name=latest[name])
+        elif name is not None:
+            written.add(name)
+        steps.append(replace(step, operands=operands))
+    offset, placed = plan.parameter_bytes if plan.keeps_gradients else 0, []
+    for buffer in buffers.values():
+        placed.append(replace(buffer, offset=offset))
+        size = rows * buffer.leading * np.dtype(buffer.dtype).itemsize
+        offset += _round_up(size, ALIGNMENT)
+    return replace(plan, batch=rows, chunk=rows, buffers=tuple(placed), workspace_bytes=offset,
+                   steps=tuple(steps))
 
 
 class _Builder:

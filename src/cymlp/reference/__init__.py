@@ -4,15 +4,20 @@ The functions have the names and arguments of `cymlp.ops`. They are written from
 the definitions, not from the kernels, and for reading, not for speed. They
 take anything array-like and return new float64 arrays; an optimizer's update
 changes its parameter and states in place.
+
+`run_plan` runs a network's plan with them, and `compare` finds the first step of
+the engine that differs.
 """
 
-from cymlp.reference import activations, dense, losses, optimizers, rng
+from cymlp.reference import activations, dense, losses, optimizers, rng, run
 from cymlp.reference.activations import *  # noqa: F403
 from cymlp.reference.dense import *  # noqa: F403
 from cymlp.reference.losses import *  # noqa: F403
 from cymlp.reference.optimizers import *  # noqa: F403
 from cymlp.reference.rng import *  # noqa: F403
+from cymlp.reference.run import *  # noqa: F403
 
 __all__ = sorted(
     activations.__all__ + dense.__all__ + losses.__all__ + optimizers.__all__ + rng.__all__
+    + run.__all__
 )
