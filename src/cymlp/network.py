@@ -76,7 +76,7 @@ class Network:
         dtype: Any = "float32",
         rng: Any = None,
     ) -> None:
-        self._describe(layers, in_features, task, loss, optimizer, dtype)
+        self._describe(layers, in_features, optimizer, dtype, task, loss)
         generator = as_generator(rng)
         place = generator.bit_generator.state
         try:
@@ -108,7 +108,7 @@ class Network:
                 raise ValueError(f"layers[{index}], {part}: {error}") from None
             self.parameters[parameter.name] = values
 
-    def _describe(self, layers, in_features, task, loss, optimizer, dtype) -> None:
+    def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None) -> None:
         """Take over a description, every part of it checked."""
         self.in_features = as_integer("in_features", in_features, least=1)
         self.layers = as_layers(layers)
@@ -439,8 +439,8 @@ class Network:
         True
         """
         twin = Network.__new__(Network)
-        twin._describe(self.layers, self.in_features, self.task, self.loss, self.optimizer,
-                       self.dtype)
+        twin._describe(self.layers, self.in_features, self.optimizer, self.dtype, self.task,
+                       self.loss)
         twin._resume(*self._progress())
         return twin
 
