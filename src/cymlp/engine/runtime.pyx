@@ -11,13 +11,13 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
+from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.program cimport (
-    MAX_HYPER, MAX_STATES, SCRATCH_BYTES, Program, batch_job, call_t, predict_job, seconds,
-    train_job)
+from cymlp.engine.program cimport Program
 from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
 from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
+from cymlp.engine.walk cimport batch_job, predict_job, seconds, train_job
 from cymlp.kernels.data cimport source_t
 
 import numpy as np

@@ -1,0 +1,153 @@
+"""What a call is made of: the steps of its program, the batch at hand, the memory behind them."""
+from cymlp.engine.binding cimport kernels_t
+from cymlp.kernels.data cimport source_t
+
+cdef enum:
+    GATHER_INPUT
+    GATHER_TARGET
+    GATHER_LABELS
+    GATHER_WEIGHT
+    DENSE_FORWARD
+    ACTIVATION_FORWARD
+    SOFTMAX_FORWARD
+    DROPOUT
+    POINTWISE_LOSS
+    SOFTMAX_CROSS_ENTROPY
+    ROW_METRIC
+    REDUCE
+    SOFTMAX_BACKWARD
+    ACTIVATION_BACKWARD
+    DENSE_BACKWARD_INPUT
+    DENSE_UPDATE
+    SCATTER_OUTPUT
+
+cdef enum:
+    ACCURACY
+    ACCURACY_BINARY
+    ABSOLUTE_ERROR
+
+cdef enum:
+    PANEL_BYTES = 256           # columns of a panel of weights (kernels/dense.pyx)
+    GRANULE_BYTES = 64          # rows are padded to a multiple
+    UNIT_INPUTS = 48            # rows of a weight's panel that are one piece of work
+
+cdef enum:
+    MAX_HYPER = 16
+    MAX_STATES = 3
+    SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
+
+ctypedef struct place_t:
+    # Where an array begins, and how far apart its rows are; `space` is -1 where there is none.
+    int space
+    Py_ssize_t offset           # bytes
+    Py_ssize_t row_bytes
+    Py_ssize_t leading          # elements
+
+ctypedef struct step_t:
+    int op
+    int split
+    bint wait
+    place_t out
+    place_t x
+    place_t saved
+    place_t target
+    place_t sample_weight
+    place_t row_values
+    place_t weight
+    place_t bias
+    Py_ssize_t inputs
+    Py_ssize_t outputs
+    Py_ssize_t columns
+    int kind                    # row of the kernels' table, or the metric
+    bint labels                 # targets are integers
+    double parameter            # of the activation, or the dropout rate
+    int layer
+    Py_ssize_t first_unit
+    Py_ssize_t units
+    Py_ssize_t groups
+
+ctypedef struct batch_t:
+    # What a thread knows about the batch that it works on; every thread has its own copy.
+    long long first             # place of the batch's first row in the order
+    long long rows
+    long long step              # the optimizer's count, from 1
+    long long piece_first       # the piece's first row in the batch
+    Py_ssize_t piece_rows
+    bint last_piece
+    double weight_sum
+    double loss                 # sums over the batch's rows, on thread 0
+    double metric
+    double prepared[MAX_HYPER]
+    char *workspace
+    char *scratch
+
+ctypedef struct call_t:
+    # What all threads of a call share.
+    const step_t *steps
+    int step_count
+    Py_ssize_t units
+    Py_ssize_t chunk
+    Py_ssize_t item
+    const kernels_t *kernels
+    char *arena
+    char *workspace
+    Py_ssize_t workspace_bytes  # of one thread where each has its own
+    char *scratch
+    Py_ssize_t parameter_bytes
+    Py_ssize_t state_offset[MAX_STATES]     # -1: this variant has no such state
+    bint keeps_gradients
+    bint updates
+    int optimizer
+    double hyper[MAX_HYPER]
+    unsigned long long key
+    long long step
+    source_t x
+    source_t target
+    source_t sample_weight
+    bint weighted
+    double value_count          # columns that a row's loss is a mean of
+    char *out
+    Py_ssize_t out_row_stride
+    Py_ssize_t out_column_stride
+    # an epoch
+    long long *order
+    long long rows
+    long long batch_size
+    long long epochs
+    long long first_epoch
+    bint shuffle
+    bint drop_last
+    double *epoch_loss
+    double *epoch_metric
+    double *epoch_seconds
+    # how far it has come, between two jobs
+    long long epochs_done
+    long long position          # the next batch's first row
+    long long rows_done         # in all epochs together
+    double loss_sum
+    double metric_sum
+    double weights
+    double begun
+    double job_end              # when the job is to return at the next batch, in seconds
+    bint pause
+    # how it ends
+    int stop
+    unsigned long *handling     # whose handlers of signals run just now, within a call
+    double checked              # when signals were last looked for, in seconds
+
+
+cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:
+    """The address of a row of an array; NULL where the step has no such array."""
+    if place.space < 0:
+        return NULL
+    return (c.arena if place.space == 0 else b.workspace) + place.offset + row * place.row_bytes
+
+
+cdef inline Py_ssize_t padded(call_t *c, Py_ssize_t columns) noexcept nogil:
+    """Columns with their padding, so that vectors need no remainder."""
+    cdef Py_ssize_t granule = GRANULE_BYTES // c.item
+    return (columns + granule - 1) // granule * granule
+
+
+cdef inline Py_ssize_t panels(call_t *c, Py_ssize_t columns) noexcept nogil:
+    return (columns * c.item + PANEL_BYTES - 1) // PANEL_BYTES

@@ -1,0 +1,212 @@
+"""The work of one step: addresses from offsets, and the kernels called on them.
+
+A step is done by rows of the chunk (each row of a result depends on its own row alone), by panels
+of outputs where there are few rows, or by pieces of the parameters; never in a way that could
+change the order of a sum. So the number of threads does not show in the bits.
+"""
+from cymlp.engine.binding cimport common_kernels
+from cymlp.engine.call cimport *
+from cymlp.engine.threads cimport team_barrier
+
+
+cdef void dense_forward(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+    Py_ssize_t panel, Py_ssize_t panel_end,
+) noexcept nogil:
+    cdef Py_ssize_t full = PANEL_BYTES // c.item
+    cdef Py_ssize_t first = panel * full
+    cdef Py_ssize_t columns = min(panel_end * full, padded(c, s.outputs)) - first
+    cdef char *out = at(c, b, &s.out, row)
+    if rows == 0 or panel == panel_end:
+        return
+    c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
+                            at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.inputs, s.outputs,
+                            rows, panel, panel_end)
+    if s.kind > 0:
+        out += first * c.item
+        c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, rows, columns,
+                                     s.parameter)
+
+
+cdef void dense_backward_input(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+    Py_ssize_t panel, Py_ssize_t panel_end,
+) noexcept nogil:
+    cdef Py_ssize_t full = PANEL_BYTES // c.item
+    cdef Py_ssize_t first = panel * full
+    cdef Py_ssize_t columns = min(panel_end * full, padded(c, s.inputs)) - first
+    cdef char *out = at(c, b, &s.out, row)
+    if rows == 0 or panel == panel_end:
+        return
+    c.kernels.dense_backward_input(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
+                                   at(c, b, &s.weight, 0), s.inputs, s.outputs, rows, panel,
+                                   panel_end, b.scratch)
+    if s.kind > 0:
+        out += first * c.item
+        c.kernels.activation_backward(
+            s.kind, out, s.out.leading, out, s.out.leading,
+            at(c, b, &s.saved, row) + first * c.item, s.saved.leading, rows, columns, s.parameter)
+
+
+cdef void row_metric(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+) noexcept nogil:
+    cdef double *value = <double *>at(c, b, &s.row_values, row)
+    cdef char *logits = at(c, b, &s.x, row)
+    cdef char *target = at(c, b, &s.target, row)
+    if s.labels:
+        c.kernels.correct_labels(value, logits, s.x.leading, <const int *>target, rows, s.columns)
+    elif s.kind == ACCURACY:
+        c.kernels.correct_dense(value, logits, s.x.leading, target, s.target.leading, rows,
+                                s.columns)
+    elif s.kind == ACCURACY_BINARY:
+        c.kernels.correct_binary(value, logits, s.x.leading, target, s.target.leading, rows,
+                                 s.columns)
+    else:
+        c.kernels.absolute_error(value, logits, s.x.leading, target, s.target.leading, rows,
+                                 s.columns)
+
+
+cdef void loss(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+) noexcept nogil:
+    cdef char *out = at(c, b, &s.out, row)
+    cdef double *row_loss = <double *>at(c, b, &s.row_values, row)
+    cdef char *logits = at(c, b, &s.x, row)
+    cdef char *target = at(c, b, &s.target, row)
+    cdef char *weight = at(c, b, &s.sample_weight, row)
+    cdef double total = b.weight_sum * c.value_count
+    cdef double scale = 1.0 / total if total != 0 else 0.0
+    if s.op == POINTWISE_LOSS:
+        c.kernels.pointwise_loss(s.kind, out, s.out.leading, row_loss, logits, s.x.leading, target,
+                                 s.target.leading, weight, scale, rows, s.columns)
+    elif s.labels:
+        c.kernels.softmax_cross_entropy_labels(out, s.out.leading, row_loss, logits, s.x.leading,
+                                               <const int *>target, weight, scale, rows, s.columns)
+    else:
+        c.kernels.softmax_cross_entropy_dense(out, s.out.leading, row_loss, logits, s.x.leading,
+                                              target, s.target.leading, weight, scale, rows,
+                                              s.columns)
+
+
+cdef void reduce(const step_t *s, call_t *c, batch_t *b) noexcept nogil:
+    """Add the rows' losses in their order, which no number of threads changes."""
+    cdef const double *row_loss = <const double *>at(c, b, &s.x, 0)
+    cdef const double *row_metric = <const double *>at(c, b, &s.row_values, 0)
+    cdef Py_ssize_t row
+    for row in range(b.piece_rows):
+        b.loss += row_loss[row]
+    if row_metric != NULL:
+        for row in range(b.piece_rows):
+            b.metric += row_metric[row]
+
+
+cdef void by_rows(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+) noexcept nogil:
+    """A step on some rows of the piece."""
+    cdef long long place = b.first + b.piece_first + row
+    cdef char *out = at(c, b, &s.out, row)
+    cdef char *x = at(c, b, &s.x, row)
+    if s.op == DENSE_FORWARD:
+        dense_forward(s, c, b, row, rows, 0, panels(c, s.outputs))
+    elif s.op == DENSE_BACKWARD_INPUT:
+        dense_backward_input(s, c, b, row, rows, 0, panels(c, s.inputs))
+    elif s.op == GATHER_INPUT:
+        c.kernels.gather_rows(out, s.out.leading, &c.x, c.order, place, rows)
+    elif s.op == GATHER_TARGET:
+        c.kernels.gather_rows(out, s.out.leading, &c.target, c.order, place, rows)
+    elif s.op == GATHER_LABELS:
+        common_kernels().gather_labels(<int *>out, &c.target, c.order, place, rows)
+    elif s.op == GATHER_WEIGHT:
+        c.kernels.gather_rows(out, 1, &c.sample_weight, c.order, place, rows)
+    elif s.op == ACTIVATION_FORWARD:
+        c.kernels.activation_forward(s.kind, out, s.out.leading, x, s.x.leading, rows,
+                                     padded(c, s.columns), s.parameter)
+    elif s.op == ACTIVATION_BACKWARD:
+        c.kernels.activation_backward(s.kind, out, s.out.leading, x, s.x.leading,
+                                      at(c, b, &s.saved, row), s.saved.leading, rows,
+                                      padded(c, s.columns), s.parameter)
+    elif s.op == SOFTMAX_FORWARD:
+        c.kernels.softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
+    elif s.op == SOFTMAX_BACKWARD:
+        c.kernels.softmax_backward(out, s.out.leading, x, s.x.leading, at(c, b, &s.saved, row),
+                                   s.saved.leading, rows, s.columns)
+    elif s.op == DROPOUT:
+        c.kernels.dropout(out, s.out.leading, x, s.x.leading, b.piece_first + row,
+                          b.piece_first + row + rows, s.columns, s.parameter, c.key, b.step,
+                          s.layer)
+    elif s.op == ROW_METRIC:
+        row_metric(s, c, b, row, rows)
+    elif s.op == SCATTER_OUTPUT:
+        c.kernels.scatter_rows(c.out + <Py_ssize_t>place * c.out_row_stride, c.out_row_stride,
+                               c.out_column_stride, x, s.x.leading, rows, s.columns)
+    else:
+        loss(s, c, b, row, rows)
+
+
+cdef void update(
+    call_t *c, batch_t *b, char *gradient, Py_ssize_t offset, Py_ssize_t count,
+) noexcept nogil:
+    """The optimizer's step on `count` parameters from `offset` on, while their gradient is hot."""
+    cdef char *parameter = c.arena + offset
+    cdef char *state[MAX_STATES]
+    cdef int i
+    for i in range(MAX_STATES):
+        state[i] = NULL if c.state_offset[i] < 0 else parameter + c.state_offset[i]
+    c.kernels.optimizer_update(c.optimizer, parameter, gradient, state[0], state[1], state[2],
+                               count, b.prepared)
+
+
+cdef void dense_update(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t unit,
+) noexcept nogil:
+    """One piece of a layer: some inputs of a panel of its weight, and once per panel the bias."""
+    cdef Py_ssize_t full = PANEL_BYTES // c.item
+    cdef Py_ssize_t panel = unit // s.groups
+    cdef Py_ssize_t begin = unit % s.groups * UNIT_INPUTS
+    cdef Py_ssize_t end = min(begin + UNIT_INPUTS, s.inputs)
+    cdef Py_ssize_t width = min(full, padded(c, s.outputs) - panel * full)
+    cdef Py_ssize_t offset = s.weight.offset + (panel * full * s.inputs + begin * width) * c.item
+    cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
+    cdef char *dz = at(c, b, &s.saved, 0)
+    cdef bint accumulate = b.piece_first > 0
+    c.kernels.dense_backward_weight(gradient, at(c, b, &s.x, 0), s.x.leading, dz, s.saved.leading,
+                                    s.inputs, s.outputs, b.piece_rows, accumulate, panel, begin,
+                                    end)
+    if c.updates and b.last_piece:
+        update(c, b, gradient, offset, (end - begin) * width)
+    if begin == 0 and s.bias.space >= 0:
+        offset = s.bias.offset + panel * full * c.item
+        gradient = b.workspace + offset if c.keeps_gradients else b.scratch
+        c.kernels.dense_backward_bias(gradient, dz + panel * full * c.item, s.saved.leading, width,
+                                      b.piece_rows, accumulate)
+        if c.updates and b.last_piece:
+            update(c, b, gradient, offset, width)
+
+
+cdef void by_units(
+    const step_t *s, call_t *c, batch_t *b, int thread, int threads,
+) noexcept nogil:
+    """This thread's share of all pieces, as far as they belong to this step."""
+    cdef Py_ssize_t begin = max(c.units * thread // threads - s.first_unit, 0)
+    cdef Py_ssize_t end = min(c.units * (thread + 1) // threads - s.first_unit, s.units)
+    cdef Py_ssize_t unit
+    for unit in range(begin, end):
+        dense_update(s, c, b, unit)
+
+
+cdef void by_panels(
+    const step_t *s, call_t *c, batch_t *b, int thread, int threads,
+) noexcept nogil:
+    """A step on a piece of few rows, shared by panels; everybody needs the whole result next."""
+    cdef Py_ssize_t n = panels(c, s.outputs if s.op == DENSE_FORWARD else s.inputs)
+    cdef Py_ssize_t row = b.piece_rows * thread // threads
+    if s.op == DENSE_FORWARD:
+        dense_forward(s, c, b, 0, b.piece_rows, n * thread // threads, n * (thread + 1) // threads)
+    elif s.op == DENSE_BACKWARD_INPUT:
+        dense_backward_input(s, c, b, 0, b.piece_rows, n * thread // threads,
+                             n * (thread + 1) // threads)
+    else:
+        by_rows(s, c, b, row, b.piece_rows * (thread + 1) // threads - row)
+    team_barrier(threads)

@@ -1,0 +1,203 @@
+"""The jobs that a team of threads does: every thread walks the same list of steps.
+
+The threads wait for each other only where a step needs what another thread has made.
+"""
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.time cimport time_t
+
+from cymlp.engine.binding cimport common_kernels, typed_kernels
+from cymlp.engine.call cimport DENSE_UPDATE, REDUCE, SCRATCH_BYTES, batch_t, call_t, step_t
+from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
+from cymlp.engine.threads cimport team_barrier
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec *now) noexcept
+
+cdef extern from *:
+    # Leaves the exception set, to be raised by the caller when the walk has ended.
+    int check_signals "PyErr_CheckSignals"() noexcept
+
+cdef enum:
+    ROWS_PER_THREAD = 24        # with fewer, threads share a product by panels
+
+cdef double CHECK_SECONDS = 0.05
+
+
+cdef double seconds() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <double>now.tv_sec + 1e-9 * <double>now.tv_nsec
+
+
+cdef void look_for_signals(call_t *c) noexcept nogil:
+    """On thread 0, which is the caller: has Ctrl-C been pressed? At most every 50 ms."""
+    cdef double now = seconds()
+    cdef unsigned long outer
+    if now - c.checked < CHECK_SECONDS:
+        return
+    c.checked = now
+    with gil:
+        outer = c.handling[0]
+        c.handling[0] = PyThread_get_thread_ident()
+        if check_signals() != 0:
+            c.stop = 1
+        c.handling[0] = outer
+
+
+cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
+    """All steps on one piece of a batch."""
+    cdef bint few = threads > 1 and b.piece_rows < ROWS_PER_THREAD * threads
+    cdef Py_ssize_t row = b.piece_rows * thread // threads
+    cdef Py_ssize_t rows = b.piece_rows * (thread + 1) // threads - row
+    cdef const step_t *s
+    cdef int i
+    for i in range(c.step_count):
+        s = &c.steps[i]
+        if s.wait:
+            team_barrier(threads)
+        if s.op == DENSE_UPDATE:
+            by_units(s, c, b, thread, threads)
+        elif s.op == REDUCE:
+            if thread == 0:
+                reduce(s, c, b)
+        elif few:
+            by_panels(s, c, b, thread, threads)
+        elif rows > 0:
+            by_rows(s, c, b, row, rows)
+
+
+cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:
+    """The batch's sample weights in order; the number of rows where there are none."""
+    cdef double total = 0, weight
+    cdef long long row
+    if not c.weighted:
+        return <double>b.rows
+    for row in range(b.rows):
+        typed_kernels(1).gather_rows(&weight, 1, &c.sample_weight, c.order, b.first + row, 1)
+        total += weight
+    return total
+
+
+cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
+    """All pieces of a batch: the walk of one thread."""
+    b.loss = b.metric = 0
+    b.weight_sum = weight_sum(c, b)
+    if c.updates:
+        common_kernels().optimizer_prepare(c.optimizer, b.prepared, c.hyper, b.step)
+    b.piece_first = 0
+    while b.piece_first < b.rows:
+        b.piece_rows = min(c.chunk, b.rows - b.piece_first)
+        b.last_piece = b.piece_first + b.piece_rows == b.rows
+        run_piece(c, b, thread, threads)
+        b.piece_first += b.piece_rows
+        if not c.updates:           # a training step is never left in the middle
+            if thread == 0:
+                look_for_signals(c)
+            team_barrier(threads)
+            if c.stop:
+                return
+
+
+cdef void open_batch(call_t *c, batch_t *b, int thread) noexcept nogil:
+    b.first = 0
+    b.rows = c.rows
+    b.step = c.step
+    b.workspace = c.workspace
+    b.scratch = c.scratch + thread * SCRATCH_BYTES
+
+
+cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
+    """One batch: a training step, gradients, or an evaluation of any number of rows."""
+    cdef call_t *c = <call_t *>context
+    cdef batch_t b
+    open_batch(c, &b, thread)
+    b.step += 1
+    run_batch(c, &b, thread, threads)
+    if thread == 0:
+        c.step = b.step
+        c.epoch_loss[0] = b.loss
+        c.epoch_metric[0] = b.metric
+
+
+cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:
+    if thread == 0:
+        c.loss_sum = c.metric_sum = c.weights = 0
+        c.begun = seconds()
+        if c.shuffle:
+            common_kernels().permutation(c.order, c.rows, c.key, c.first_epoch + c.epochs_done)
+    if c.shuffle:
+        team_barrier(threads)
+
+
+cdef void account(call_t *c, batch_t *b, bint epoch_ends) noexcept nogil:
+    """On thread 0 after a batch: what it brought, and whether to go on."""
+    cdef double total
+    c.step = b.step
+    c.loss_sum += b.loss
+    c.metric_sum += b.metric
+    c.weights += b.weight_sum
+    c.rows_done += b.rows
+    c.position = b.first + b.rows
+    if epoch_ends:
+        total = c.weights * c.value_count
+        c.epoch_loss[c.epochs_done] = c.loss_sum / total if total else 0.0
+        c.epoch_metric[c.epochs_done] = c.metric_sum
+        c.epoch_seconds[c.epochs_done] = seconds() - c.begun
+        c.epochs_done += 1
+        c.position = 0
+    look_for_signals(c)
+    c.pause = seconds() > c.job_end
+
+
+cdef void train_job(void *context, int thread, int threads) noexcept nogil:
+    """Batches of all epochs, from where the last job stopped until the time for this one is over.
+
+    It ends between two steps, so that the number of threads can be changed there, and Ctrl-C
+    leaves the parameters as a step left them.
+    """
+    cdef call_t *c = <call_t *>context
+    cdef batch_t b
+    cdef long long epoch = c.epochs_done
+    cdef bint epoch_ends
+    open_batch(c, &b, thread)
+    b.first = c.position
+    while epoch < c.epochs:
+        if b.first == 0:
+            begin_epoch(c, thread, threads)
+        b.rows = min(c.batch_size, c.rows - b.first)
+        b.step += 1
+        run_batch(c, &b, thread, threads)
+        epoch_ends = c.rows - b.first - b.rows < (c.batch_size if c.drop_last else 1)
+        if thread == 0:
+            account(c, &b, epoch_ends)
+        team_barrier(threads)
+        if c.stop or c.pause:
+            return
+        b.first += b.rows
+        if epoch_ends:
+            b.first = 0
+            epoch += 1
+
+
+cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
+    """Rows through all layers: each thread its own, or all together where there are few."""
+    cdef call_t *c = <call_t *>context
+    cdef batch_t b
+    open_batch(c, &b, thread)
+    if c.rows < ROWS_PER_THREAD * threads and c.rows <= c.chunk:
+        run_batch(c, &b, thread, threads)
+        return
+    b.workspace += thread * c.workspace_bytes
+    b.first = c.rows * thread // threads
+    b.rows = c.rows * (thread + 1) // threads - b.first
+    b.piece_first = 0
+    while b.piece_first < b.rows and not c.stop:
+        b.piece_rows = min(c.chunk, b.rows - b.piece_first)
+        run_piece(c, &b, 0, 1)
+        b.piece_first += b.piece_rows
+        if thread == 0:
+            look_for_signals(c)
