@@ -456,7 +456,8 @@ def test_exit_while_a_daemon_thread_trains(count):
     for seed in range(2):
         twin = net.copy()
         threading.Thread(target=lambda net=twin: net.fit(X, y, epochs=10**9), daemon=True).start()
-    time.sleep(0.3)
+    time.sleep(0.1)
     print("leaving", flush=True)
     """)
-    assert run_python(code, timeout=20) == ["leaving"]
+    for _ in range(10):     # a crash or a hang depends on where the exit finds the thread
+        assert run_python(code, timeout=20) == ["leaving"]

@@ -305,7 +305,9 @@ cdef class Engine:
         cdef PyObject *trace = NULL
         cdef int used
         cdef int copies = threads if job == predict_job else 1
-        cdef Py_ssize_t size = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
+        cdef Py_ssize_t room = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
+        cdef Py_ssize_t size = room + <Py_ssize_t>sizeof(call_t)
+        cdef call_t *shared
         workspace = program.spare.pop() if program.spare else None
         if workspace is None or workspace.size != size:
             workspace = Memory(size)
@@ -316,8 +318,13 @@ cdef class Engine:
             call.step = self.step
             call.first_epoch = self.epoch
             call.handling = &self.gate.handling
+            # What the team's threads share is not on this thread's stack: Python ends a daemon
+            # thread that asks for the GIL while the process exits, and the others go on a while.
+            shared = <call_t *>(workspace.data + room)
+            shared[0] = call[0]
             with nogil:
-                used = run_call(call, job, threads, &program.tuner)
+                used = run_call(shared, job, threads, &program.tuner)
+            call[0] = shared[0]
             if call.stop:
                 # No Python code may run with the exception of a signal's handler pending.
                 PyErr_Fetch(&kind, &value, &trace)

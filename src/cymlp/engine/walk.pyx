@@ -20,6 +20,7 @@ cdef extern from "<time.h>" nogil:
 cdef extern from *:
     # Leaves the exception set, to be raised by the caller when the walk has ended.
     int check_signals "PyErr_CheckSignals"() noexcept
+    bint python_runs "Py_IsInitialized"() noexcept nogil
 
 cdef enum:
     ROWS_PER_THREAD = 24        # with fewer, threads share a product by panels
@@ -40,6 +41,9 @@ cdef void look_for_signals(call_t *c) noexcept nogil:
     if now - c.checked < CHECK_SECONDS:
         return
     c.checked = now
+    if not python_runs():
+        c.stop = 1          # the process exits under a daemon thread: there is no GIL to ask for
+        return
     with gil:
         outer = c.handling[0]
         c.handling[0] = PyThread_get_thread_ident()
