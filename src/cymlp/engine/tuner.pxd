@@ -2,32 +2,58 @@
 
 More threads are not always faster: another process may hold a processor, two processors may be
 one, or the work may be too small. The bits do not depend on the number of threads, so it can be
-chosen by the clock: the seconds per row on one thread and on several are kept for each program,
-the cheaper is taken, and the other is tried again now and then, more and more rarely as long as
-it loses.
+chosen by the clock: the seconds per row on one thread and on several are kept for each program and
+the cheaper is taken. The other is tried again now and then, more and more rarely as long as it
+loses. A trial is a few calls in a row, of which the first does not count: it wakes the team.
 """
 
 cdef enum:
-    FIRST_PATIENCE = 8      # calls until the slower choice is tried again
-    LAST_PATIENCE = 512
+    TRIAL_CALLS = 4
+    FIRST_PATIENCE = 16     # calls between two trials
+    LAST_PATIENCE = 1024
+    # Longer calls on several threads are not tried on one: whatever disturbs the threads then
+    # costs them no more than their number gains.
+    LONG_MILLISECONDS = 20
 
 ctypedef struct tuner_t:
-    double cost[2]          # seconds per row: on one thread, on several; 0: not tried yet
+    double cost[2]          # seconds per row: on one thread, on several; 0: not known yet
     int since_trial
     int patience
+    int trial_left          # calls of the trial that is under way
+    bint trial_several
+    double trial_cost
+
+
+cdef inline void tuner_try(tuner_t *tuner, bint several) noexcept nogil:
+    tuner.trial_left = TRIAL_CALLS
+    tuner.trial_several = several
+    tuner.trial_cost = 0
 
 
 cdef inline int tuner_choose(tuner_t *tuner, int wanted) noexcept nogil:
-    """The number of threads for the next call, which is worth at most `wanted`."""
-    cdef bint several
-    if wanted <= 1 or tuner.cost[1] == 0:
-        return wanted
-    if tuner.cost[0] == 0:
-        return 1
-    several = tuner.cost[1] <= tuner.cost[0]
-    if tuner.since_trial >= tuner.patience:
-        several = not several
+    """The number of threads for the next call, which is worth `wanted` (above one)."""
+    cdef bint several = tuner.cost[1] <= tuner.cost[0]
+    if tuner.trial_left == 0:
+        if tuner.cost[1] == 0:
+            tuner_try(tuner, True)
+        elif tuner.cost[0] == 0:
+            tuner_try(tuner, False)
+        elif tuner.since_trial >= tuner.patience:
+            tuner_try(tuner, not several)
+    if tuner.trial_left > 0:
+        several = tuner.trial_several
     return wanted if several else 1
+
+
+cdef inline void tuner_end_trial(tuner_t *tuner) noexcept nogil:
+    cdef bint several = tuner.trial_several
+    cdef double rival = tuner.cost[not several]
+    tuner.cost[several] = tuner.trial_cost / (TRIAL_CALLS - 1)
+    tuner.since_trial = 0
+    if rival == 0 or tuner.cost[several] < rival or tuner.patience == 0:
+        tuner.patience = FIRST_PATIENCE
+    else:
+        tuner.patience = min(2 * tuner.patience, LAST_PATIENCE)
 
 
 cdef inline void tuner_learn(
@@ -35,22 +61,18 @@ cdef inline void tuner_learn(
 ) noexcept nogil:
     """Take in how long a call has taken."""
     cdef bint several = threads > 1
-    cdef bint expected = tuner.cost[1] <= tuner.cost[0]
-    cdef double cost = duration / rows if rows > 0 else 0
-    if cost <= 0:
-        return
-    if tuner.cost[several] == 0:
-        tuner.cost[several] = cost
-        tuner.patience = FIRST_PATIENCE
-        tuner.since_trial = 0
-    elif several == expected:
+    cdef double cost = duration / max(rows, 1.0)
+    if several and duration * 1000 > LONG_MILLISECONDS:
+        tuner.cost[1] = 0
+        tuner.trial_left = 0
+    elif tuner.trial_left > 0:
+        if several == tuner.trial_several:      # it is not where the team was busy
+            tuner.trial_left -= 1
+            if tuner.trial_left < TRIAL_CALLS - 1:
+                tuner.trial_cost += cost
+            if tuner.trial_left == 0:
+                tuner_end_trial(tuner)
+    elif several == (tuner.cost[1] <= tuner.cost[0]):
         # The choice in force: smoothed, as a single call may be disturbed.
         tuner.cost[several] += 0.25 * (cost - tuner.cost[several])
         tuner.since_trial += 1
-    else:
-        tuner.cost[several] = cost
-        tuner.since_trial = 0
-        if cost < tuner.cost[not several]:
-            tuner.patience = FIRST_PATIENCE
-        else:
-            tuner.patience = min(2 * tuner.patience, LAST_PATIENCE)
