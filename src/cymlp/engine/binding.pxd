@@ -34,6 +34,9 @@ ctypedef struct kernels_t:
         int kind, void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy,
         const void *saved, Py_ssize_t lds, Py_ssize_t rows, Py_ssize_t cols,
         double parameter) noexcept nogil
+    void (*exponential)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
     void (*softmax_forward)(
         void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
         Py_ssize_t cols) noexcept nogil

@@ -42,6 +42,7 @@ cdef int bind() except -1:
         (<void **>&k.unpack_panels)[0] = typed("dense", "unpack_panels", dtype)
         (<void **>&k.activation_forward)[0] = typed("activations", "activation_forward", dtype)
         (<void **>&k.activation_backward)[0] = typed("activations", "activation_backward", dtype)
+        (<void **>&k.exponential)[0] = typed("activations", "exponential", dtype)
         (<void **>&k.softmax_forward)[0] = typed("activations", "softmax_forward", dtype)
         (<void **>&k.softmax_backward)[0] = typed("activations", "softmax_backward", dtype)
         (<void **>&k.pointwise_loss)[0] = typed("losses", "pointwise_loss", dtype)

@@ -9,6 +9,10 @@ cdef void activation_backward(
     const real *saved, Py_ssize_t lds,
     Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil
 
+cdef void exponential(
+    real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
+    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+
 cdef void softmax_forward(
     real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil

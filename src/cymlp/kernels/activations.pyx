@@ -5,7 +5,7 @@ The pointwise formulas stand in one table in the header, from which the loops ov
 here are the loops over the rows. Softmax needs a whole row at once and is outside that table.
 """
 
-from cymlp.kernels.lanes cimport row_dot, row_exp, row_max, row_softmax_backward
+from cymlp.kernels.lanes cimport row_dot, row_exp, row_exponential, row_max, row_softmax_backward
 from cymlp.kernels.real cimport real
 
 ctypedef void (*ForwardF32)(float *, const float *, Py_ssize_t, float) noexcept nogil
@@ -56,6 +56,15 @@ cdef void activation_backward(
         else:
             activation_table[kind].backward_f64(
                 dx + r * lddx, dy + r * lddy, saved + r * lds, cols, parameter)
+
+
+cdef void exponential(
+        real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """y = e^x, element by element; y may be x."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        row_exponential(y + r * ldy, x + r * ldx, cols)
 
 
 cdef void softmax_forward(

@@ -95,6 +95,10 @@
         } \
         return sum_lanes_##suffix(sum); \
     } \
+    /* out[c] = e^x[c], of any size. */ \
+    LANES_INLINE void row_exponential_##suffix(real *out, const real *x, ptrdiff_t n) { \
+        INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) out[c] = exp_##suffix(x[c]); \
+    } \
     /* dx[c] = y[c] (dy[c] - dot) */ \
     LANES_INLINE void row_softmax_backward_##suffix(real *dx, const real *dy, const real *y, \
                                                     ptrdiff_t n, real dot) { \

@@ -10,6 +10,8 @@ cdef extern from "lanes.h" nogil:
     double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept
     float row_exp_f32(float *out, const float *x, Py_ssize_t n, float shift) noexcept
     double row_exp_f64(double *out, const double *x, Py_ssize_t n, double shift) noexcept
+    void row_exponential_f32(float *out, const float *x, Py_ssize_t n) noexcept
+    void row_exponential_f64(double *out, const double *x, Py_ssize_t n) noexcept
     void row_softmax_backward_f32(
         float *dx, const float *dy, const float *y, Py_ssize_t n, float dot) noexcept
     void row_softmax_backward_f64(
@@ -44,6 +46,14 @@ cdef inline real row_exp(real *out, const real *x, Py_ssize_t n, real shift) noe
         return row_exp_f32(out, x, n, shift)
     else:
         return row_exp_f64(out, x, n, shift)
+
+
+cdef inline void row_exponential(real *out, const real *x, Py_ssize_t n) noexcept nogil:
+    """out = e^x"""
+    if real is float:
+        row_exponential_f32(out, x, n)
+    else:
+        row_exponential_f64(out, x, n)
 
 
 cdef inline void row_softmax_backward(

@@ -7,6 +7,7 @@ and what the forward pass saved, and gives the gradient by its input.
 import numpy as np
 
 __all__ = [
+    "exp",
     "identity",
     "identity_backward",
     "leaky_relu",
@@ -28,6 +29,27 @@ def _float64(*arrays):
     """Every argument as a float64 array; one array where one was given."""
     converted = tuple(np.asarray(array, dtype=np.float64) for array in arrays)
     return converted[0] if len(converted) == 1 else converted
+
+
+def exp(x):
+    """Exponential function.
+
+    Parameters
+    ----------
+    x : array_like
+        Any shape.
+
+    Returns
+    -------
+    ndarray
+        Same shape.
+
+    Examples
+    --------
+    >>> exp([0.0, 1.0, -np.inf])
+    array([1.        , 2.71828183, 0.        ])
+    """
+    return np.exp(_float64(x))
 
 
 def identity(x):
@@ -332,7 +354,7 @@ def softmax(x):
            [1. , 0. ]])
     """
     x = _float64(x)
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    e = np.exp(x - x.max(axis=-1, keepdims=True, initial=-np.inf))
     return e / e.sum(axis=-1, keepdims=True)
 
 
