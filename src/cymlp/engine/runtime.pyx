@@ -15,6 +15,7 @@ from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.program cimport Program
+from cymlp.engine.sources cimport describe
 from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
 from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.engine.walk cimport batch_job, predict_job, seconds, train_job
@@ -38,32 +39,6 @@ cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1
     """Raise an exception that was put aside."""
     PyErr_Restore(kind, value, trace)
     return -1
-
-
-cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
-    """An array as the kernels read it; one dimension counts as a single column."""
-    cdef cnp.dtype dtype = array.descr
-    cdef char kind = dtype.kind
-    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
-    if kind == c"b":
-        source.type = 0
-    elif kind == c"i" or kind == c"u":
-        source.type = {1: 1, 2: 3, 4: 5, 8: 7}[item] + (kind == c"u")
-    elif kind == c"f":
-        source.type = {2: 9, 4: 10, 8: 11}.get(item, 12)
-    else:
-        raise TypeError(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
-    source.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
-    source.data = cnp.PyArray_BYTES(array)
-    source.rows = cnp.PyArray_DIM(array, 0)
-    source.row_stride = cnp.PyArray_STRIDE(array, 0)
-    if cnp.PyArray_NDIM(array) == 2:
-        source.columns = cnp.PyArray_DIM(array, 1)
-        source.column_stride = cnp.PyArray_STRIDE(array, 1)
-    else:
-        source.columns = 1
-        source.column_stride = item
-    return 0
 
 
 cdef int run_call(
