@@ -41,8 +41,8 @@ def choices(names: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def as_integer(name: str, value: Any, *, least: int) -> int:
-    """An integer, at least ``least``; a bool or a float is none.
+def as_integer(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    """An integer within the bounds; a bool or a float is none.
 
     >>> as_integer("units", 3, least=1)
     3
@@ -52,6 +52,8 @@ def as_integer(name: str, value: Any, *, least: int) -> int:
     number = operator.index(value)
     if number < least:
         raise ValueError(f"{name}: expected an integer of at least {least}, got {shown(value)}")
+    if most is not None and number > most:
+        raise ValueError(f"{name}: expected an integer of at most {most}, got {shown(value)}")
     return number
 
 

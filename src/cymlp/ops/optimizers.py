@@ -1,0 +1,189 @@
+"""Optimizers' updates, by PyTorch's definitions and with its defaults.
+
+Every function does one step on one parameter, in place: `parameter` and the states are writable
+arrays of one shape and one dtype, float32 or float64, of any strides. States start as zeros
+(Adagrad's may start higher). `step` is the number of the step, the first being 1. The definitions
+stand in `cymlp.reference`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import as_changeable, as_real_array, check_apart
+from ..checks import as_integer
+from ..engine import calls
+from ..kernels import optimizer_table
+from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+
+__all__ = ["adagrad_update", "adam_update", "rmsprop_update", "sgd_update"]
+
+
+def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
+    array = as_changeable(name, value)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name}: expected an array of float32 or float64, "
+                        f"got dtype {array.dtype}")
+    if like is not None and (array.shape != like.shape or array.dtype != like.dtype):
+        raise ValueError(
+            f"{name}: expected shape {like.shape} and dtype {like.dtype}, as parameter has, "
+            f"got shape {array.shape} and dtype {array.dtype}")
+    return array
+
+
+def _update(spec: Optimizer, step: int, parameter: NDArray, gradient: ArrayLike,
+            **states: NDArray | None) -> None:
+    row, hyper = optimizer_table()[spec.kernel], spec.hyper()
+    step = as_integer("step", step, least=1, most=2**63 - 1)
+    parameter = _changeable("parameter", parameter)
+    gradient = as_real_array("gradient", gradient)
+    if gradient.shape != parameter.shape:
+        raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
+                         f"got shape {gradient.shape}")
+    used = {name: _changeable(name, states[name], parameter) for name in spec.states()}
+    seen = {"gradient": gradient}
+    for name, array in {"parameter": parameter, **used}.items():
+        check_apart(name, array, seen)
+        seen[name] = array
+    calls.optimizer_update(row["kind"], [hyper[name] for name in row["hyper"]], step, parameter,
+                           gradient, [used.get(name) for name in row["states"]])
+
+
+def sgd_update(parameter: NDArray, gradient: ArrayLike, momentum_buffer: NDArray | None = None, *,
+               step: int = 1, learning_rate: float = 1e-3, momentum: float = 0.0,
+               dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False) -> None:
+    """Stochastic gradient descent (`cymlp.SGD`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    momentum_buffer : ndarray, optional
+        State, changed in place; needed where `momentum` is not 0.
+    step : int
+        Number of the step, from 1.
+    learning_rate, momentum, dampening, weight_decay : float
+        Hyperparameters.
+    nesterov : bool
+        Nesterov's momentum.
+
+    Examples
+    --------
+    >>> parameter, momentum_buffer = np.array([1.0]), np.zeros(1)
+    >>> sgd_update(parameter, [4.0], momentum_buffer, learning_rate=0.25, momentum=0.5)
+    >>> parameter, momentum_buffer
+    (array([0.]), array([4.]))
+    """
+    spec = SGD(learning_rate, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
+               nesterov=nesterov)
+    _update(spec, step, parameter, gradient, momentum_buffer=momentum_buffer)
+
+
+def adagrad_update(parameter: NDArray, gradient: ArrayLike, sum: NDArray, *, step: int = 1,
+                   learning_rate: float = 1e-2, learning_rate_decay: float = 0.0,
+                   weight_decay: float = 0.0, epsilon: float = 1e-10) -> None:
+    """Adagrad (`cymlp.Adagrad`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    sum : ndarray
+        State: the sum of squared gradients, changed in place.
+    step : int
+        Number of the step, from 1.
+    learning_rate, learning_rate_decay, weight_decay, epsilon : float
+        Hyperparameters.
+
+    Examples
+    --------
+    >>> parameter, total = np.array([1.0]), np.zeros(1)
+    >>> adagrad_update(parameter, [4.0], total, learning_rate=0.25, epsilon=0.0)
+    >>> parameter, total
+    (array([0.75]), array([16.]))
+    """
+    spec = Adagrad(learning_rate, learning_rate_decay=learning_rate_decay,
+                   weight_decay=weight_decay, epsilon=epsilon)
+    _update(spec, step, parameter, gradient, sum=sum)
+
+
+def rmsprop_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
+                   momentum_buffer: NDArray | None = None,
+                   gradient_average: NDArray | None = None, *, step: int = 1,
+                   learning_rate: float = 1e-2, alpha: float = 0.99, epsilon: float = 1e-8,
+                   weight_decay: float = 0.0, momentum: float = 0.0,
+                   centered: bool = False) -> None:
+    """RMSprop (`cymlp.RMSprop`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    square_average : ndarray
+        State, changed in place.
+    momentum_buffer, gradient_average : ndarray, optional
+        States, changed in place; needed where `momentum` is not 0 and where `centered` is true.
+    step : int
+        Number of the step; the update does not depend on it.
+    learning_rate, alpha, epsilon, weight_decay, momentum : float
+        Hyperparameters.
+    centered : bool
+        Divide by the standard deviation instead of the root mean square.
+
+    Examples
+    --------
+    >>> parameter, square_average = np.array([1.0]), np.zeros(1)
+    >>> rmsprop_update(parameter, [4.0], square_average, learning_rate=0.5, alpha=0.75)
+    >>> parameter.round(6), square_average
+    (array([0.]), array([4.]))
+    """
+    spec = RMSprop(learning_rate, alpha=alpha, epsilon=epsilon, weight_decay=weight_decay,
+                   momentum=momentum, centered=centered)
+    _update(spec, step, parameter, gradient, square_average=square_average,
+            momentum_buffer=momentum_buffer, gradient_average=gradient_average)
+
+
+def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
+                second_moment: NDArray, maximum_second_moment: NDArray | None = None, *,
+                step: int = 1, learning_rate: float = 1e-3, beta1: float = 0.9,
+                beta2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.0,
+                amsgrad: bool = False) -> None:
+    """Adam (`cymlp.Adam`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment, second_moment : ndarray
+        States, changed in place.
+    maximum_second_moment : ndarray, optional
+        State, changed in place; needed where `amsgrad` is true.
+    step : int
+        Number of the step, from 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        Hyperparameters.
+    amsgrad : bool
+        Use the largest second moment.
+
+    Examples
+    --------
+    >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> adam_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5)
+    >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
+    (array([0.5]), array([0.4]), array([0.016]))
+    """
+    spec = Adam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
+                amsgrad=amsgrad)
+    _update(spec, step, parameter, gradient, first_moment=first_moment,
+            second_moment=second_moment, maximum_second_moment=maximum_second_moment)

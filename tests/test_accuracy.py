@@ -1,0 +1,166 @@
+"""The promised errors: units in the last place (ULP) of exp, sigmoid and tanh over the whole range
+of numbers, and the bounds of the matrix products."""
+
+import numpy as np
+import pytest
+
+from cymlp import ops, reference
+
+BOUNDS = {"exp": 1.0, "sigmoid": 2.0, "tanh": 2.0}
+# Where formulas change, clamps begin, and results become subnormal, 0, 1 or infinite.
+THRESHOLDS = {
+    np.float32: [0.0, 0.34657359, 0.54930614, 1.0, 8.317766, 9.010913, 10.0, 16.635532, 17.32868,
+                 87.33654, 88.02969, 88.722839, 89.0, 103.27893, 103.97208, 104.0, 1.1754944e-38],
+    np.float64: [0.0, 0.34657359027997264, 0.54930614433405485, 1.0, 18.7149738751185,
+                 19.06154746539849, 20.0, 36.7368005696771, 37.42994775023705, 708.3964185322641,
+                 709.78271289338397, 710.0, 744.4400719213812, 745.1332191019412, 746.0,
+                 2.2250738585072014e-308],
+}
+
+
+def wide(x):
+    """The next wider type, whose own errors do not count."""
+    if x.dtype == np.float32:
+        return x.astype(np.float64)
+    if np.finfo(np.longdouble).nmant < 60:
+        pytest.skip("no type wider than float64 here")
+    return x.astype(np.longdouble)
+
+
+def exact(name, x):
+    """The function's value in the wider type."""
+    x = wide(x)
+    if name == "tanh":
+        return np.tanh(x)
+    if name == "exp":
+        return np.exp(x)
+    e = np.exp(-np.abs(x))
+    return np.where(x < 0, e, 1) / (1 + e)
+
+
+def sweep(dtype, points):
+    """Numbers of every exponent and both signs, evenly over the patterns of bits."""
+    bits = np.dtype(f"u{np.dtype(dtype).itemsize}")
+    step = int(np.iinfo(bits).max) // points | 1
+    return (np.arange(points, dtype=bits) * bits.type(step)).view(dtype)
+
+
+def neighbours(dtype, count=2000):
+    """All numbers around each threshold, on both sides of zero."""
+    bits = np.dtype(f"i{np.dtype(dtype).itemsize}")
+    around = np.arange(-count, count + 1, dtype=bits)
+    at = np.array(THRESHOLDS[dtype], dtype).view(bits)
+    x = np.maximum(at[:, None] + around, 0).ravel().view(dtype)
+    return np.concatenate([x, -x])
+
+
+def worst_ulps(name, x):
+    """The largest error in ULP of the exact value, which may be up to half off when rounded."""
+    with np.errstate(all="ignore"):
+        expected = exact(name, x)
+        rounded = expected.astype(x.dtype)
+        got = getattr(ops, name)(x)
+    assert np.array_equal(np.isnan(got), np.isnan(x))
+    overflow = np.isinf(rounded)
+    assert np.array_equal(got[overflow], rounded[overflow])
+    judged = ~np.isnan(x) & ~overflow
+    got, expected, rounded = got[judged], expected[judged], rounded[judged]
+    spacing = np.spacing(np.abs(rounded)).astype(expected.dtype)
+    # The spacing below a power of two is half of that above it.
+    spacing[np.abs(expected) < np.abs(rounded)] = np.abs(
+        rounded - np.nextafter(rounded, np.zeros_like(rounded))
+    )[np.abs(expected) < np.abs(rounded)]
+    return float((np.abs(got - expected) / spacing).max())
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("dtype, points", [(np.float32, 2_000_000), (np.float64, 300_000)])
+def test_whole_range(name, dtype, points, record_property):
+    largest = 110 if dtype == np.float32 else 760
+    evenly = np.linspace(-largest, largest, points // 4, dtype=dtype)
+    x = np.concatenate([sweep(dtype, points), evenly])
+    worst = worst_ulps(name, x)
+    record_property("ulp", worst)
+    assert 0.25 < worst <= BOUNDS[name]         # no error at all: nothing was compared
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_around_thresholds(name, dtype):
+    assert worst_ulps(name, neighbours(dtype)) <= BOUNDS[name]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exact_values(dtype):
+    inf, nan, largest = np.inf, np.nan, np.finfo(dtype).max
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.array([0.0, -0.0, inf, -inf, nan, largest, -largest, tiny, -tiny], dtype)
+    assert np.array_equal(ops.exp(x), np.array([1, 1, inf, 0, nan, inf, 0, 1, 1], dtype), True)
+    half = [0.5, 0.5, 1, 0, nan, 1, 0, 0.5, 0.5]
+    assert np.array_equal(ops.sigmoid(x), np.array(half, dtype), True)
+    straight = np.array([0.0, -0.0, 1, -1, nan, 1, -1, tiny, -tiny], dtype)
+    got = ops.tanh(x)
+    assert np.array_equal(got, straight, True)
+    assert np.array_equal(np.signbit(got[:4]), np.signbit(straight[:4]))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_saturation(dtype):
+    """Beyond these points the rounded result is the limit itself, exactly."""
+    large = np.linspace(20, 2000, 100_000, dtype=dtype)
+    assert (ops.tanh(large) == 1).all() and (ops.tanh(-large) == -1).all()
+    assert (ops.sigmoid(large[large > 40]) == 1).all()
+    assert (ops.sigmoid(-large[large > 746]) == 0).all()
+    assert (ops.exp(-large[large > 746]) == 0).all()
+    assert np.isposinf(ops.exp(large[large > 710])).all()
+    x = np.linspace(-30, 30, 100_001, dtype=dtype)
+    for function in (ops.tanh, ops.sigmoid):
+        y = function(x)
+        assert np.abs(y).max() <= 1
+    assert np.array_equal(ops.tanh(-x), -ops.tanh(x))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_of_long_rows(dtype):
+    x = np.random.default_rng(0).standard_normal((3, 5000)).astype(dtype)
+    expected = reference.softmax(x)
+    eps = np.finfo(dtype).eps
+    error = np.abs(ops.softmax(x) - expected) / expected
+    assert error.max() <= 16 * eps
+    assert np.abs(ops.softmax(x).astype(np.float64).sum(axis=1) - 1).max() <= 16 * eps
+
+
+# ---- products ---------------------------------------------------------------------------------
+
+
+def assert_bounded(got, a, b, extra=None):
+    """|got - a b| <= gamma_k |a| |b|: the bound of a chain of k multiply-adds (k + 1 with a bias).
+
+    Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, section 3.1.
+    """
+    k = a.shape[1] + (extra is not None)
+    a, b = wide(a), wide(b)
+    expected, size = a @ b, np.abs(a) @ np.abs(b)
+    if extra is not None:
+        expected, size = expected + wide(extra), size + np.abs(wide(extra))
+    unit = float(np.finfo(got.dtype).eps) / 2
+    gamma = k * unit / (1 - k * unit)
+    # The wider type's own error is smaller by 2**11 at least.
+    assert (np.abs(got - expected) <= gamma * size * (1 + 2.0**-10)).all()
+
+
+@pytest.mark.parametrize("draw", ["standard_normal", "random"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 2, 3), (7, 511, 9), (3, 513, 70), (2, 4096, 5),
+                                   (300, 17, 65), (1100, 3, 2), (2, 3, 1500)])
+def test_products(shape, dtype, draw):
+    rows, inputs, outputs = shape
+    draw = getattr(np.random.default_rng(1), draw)
+    x, weight, bias, grad = (draw(s).astype(dtype) for s in (
+        (rows, inputs), (inputs, outputs), outputs, (rows, outputs)))
+    assert_bounded(ops.dense_forward(x, weight), x, weight)
+    assert_bounded(ops.dense_forward(x, weight, bias), x, weight, bias)
+    grad_x, grad_weight, grad_bias = ops.dense_backward(grad, x, weight)
+    assert_bounded(grad_x, grad, weight.T)
+    assert_bounded(grad_weight, x.T, grad)
+    assert_bounded(grad_bias[None], np.ones((1, rows), dtype), grad)
