@@ -335,7 +335,8 @@ class Network:
         y : array_like of shape (n,) or (n, out_features)
             Their targets; see :meth:`fit`.
         sample_weight : array_like of shape (n,), optional
-            Weights of the rows in the loss; the metric counts every row alike.
+            Weights of the rows in the loss; the metric counts all rows alike but those of
+            weight 0, which leave no trace.
 
         Returns
         -------
@@ -353,8 +354,8 @@ class Network:
         """
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
-        loss, total = self._engine.evaluate(program, X, y, sample_weight, labels)
-        return {"loss": loss, self.loss.metric: total / X.shape[0]}
+        loss, metric = self._engine.evaluate(program, X, y, sample_weight, labels)
+        return {"loss": loss, self.loss.metric: metric}
 
     def fit(
         self,

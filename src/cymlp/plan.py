@@ -261,12 +261,14 @@ class _Builder:
 
     # -- forward -----------------------------------------------------------------------------
 
-    def forward(self, training: bool) -> str:
+    def forward(self, training: bool, weight: str | None = None) -> str:
         """The steps from the input to the logits; returns the buffer of the logits.
 
-        Training keeps every layer's output. Otherwise two buffers serve all layers in turn.
+        Training keeps every layer's output. Otherwise two buffers serve all layers in turn. A row
+        of weight 0 is taken as a row of zeros: a NaN in it would pass through the products with
+        its gradient of zero.
         """
-        self.add("gather_input", out=self.buffer("input", self.in_features))
+        self.add("gather_input", out=self.buffer("input", self.in_features), sample_weight=weight)
         current, width = "input", self.in_features
         self.inputs, self.outputs, self.widths = [], [], []
         if not training:
@@ -335,13 +337,15 @@ class _Builder:
     def learning(self, target: str, weighted: bool, metric: bool) -> None:
         """Forward, loss and, unless this only evaluates, backward and update."""
         backward = self.kind != "evaluate"
-        logits = self.forward(training=backward)
+        weight = self.vector("sample_weight", self.dtype.name) if weighted else None
+        if weighted:
+            self.add("gather_weight", out=weight)
+        logits = self.forward(training=backward, weight=weight)
         outputs = self.out_features
         operands = {"x": logits, "target": self.gather_target(target, outputs)}
         attributes = {"columns": outputs, "target": target}
         if weighted:
-            operands["sample_weight"] = self.vector("sample_weight", self.dtype.name)
-            self.add("gather_weight", out="sample_weight")
+            operands["sample_weight"] = weight
         gradient = self.buffer("gradient.logits", outputs) if backward else None
         if metric:
             self.add("row_metric", attributes | {"metric": METRICS[self.loss.kernel]},
@@ -350,7 +354,7 @@ class _Builder:
         self.add(self.loss.kernel, attributes, out=gradient,
                  row_values=self.vector("row_loss", "float64"), **operands)
         updates = self.backward(gradient) if backward else []
-        self.add("reduce", split="once", wait=True, x="row_loss",
+        self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=weight,
                  row_values="row_metric" if metric else None)
         for operands, attributes in updates:
             self.add("dense_update", attributes, split="units", **operands)

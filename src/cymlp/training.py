@@ -61,7 +61,6 @@ class _Run:
         X, _, weight, labels = arrays
         self.program = network._program("train", batch_size, labels, weight is not None, True)
         self.order = np.empty(X.shape[0] if shuffle else 0, np.int64)
-        self.counted = X.shape[0] // batch_size * batch_size if drop_last else X.shape[0]
 
     def epochs(self, count: int, history: History, validation=None) -> dict[str, float]:
         """Some epochs in one native call; what they reported goes to the history."""
@@ -72,7 +71,7 @@ class _Run:
             self.program, X, y, weight, labels, self.order, batch_size, count, shuffle, drop_last)
         logs: dict[str, float] = {}
         for loss, metric, seconds in zip(losses.tolist(), metrics.tolist(), times.tolist()):
-            logs = {"loss": loss, network.loss.metric: metric / self.counted}
+            logs = {"loss": loss, network.loss.metric: metric}
             if validation is not None:
                 found = network.evaluate(*validation)
                 logs |= {f"val_{name}": value for name, value in found.items()}

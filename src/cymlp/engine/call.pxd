@@ -77,6 +77,7 @@ ctypedef struct batch_t:
     double weight_sum
     double loss                 # sums over the batch's rows, on thread 0
     double metric
+    double counted              # rows in the metric: those whose weight is not 0
     double prepared[MAX_HYPER]
     char *workspace
     char *scratch
@@ -126,6 +127,7 @@ ctypedef struct call_t:
     long long rows_done         # in all epochs together
     double loss_sum
     double metric_sum
+    double counted
     double weights
     double begun
     double job_end              # when the job is to return at the next batch, in seconds

@@ -32,7 +32,7 @@ cdef enum:
     STEP_GRAIN = 1_000_000
     SPARE_WORKSPACES = 4
 
-cdef double JOB_SECONDS = 0.005     # of training, until the number of threads is thought over
+cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
 
 
 cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
@@ -358,7 +358,7 @@ cdef class Engine:
 
     def evaluate(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels):
-        """Loss, and the sum of the metric over the rows."""
+        """Loss and metric, each a mean over the rows."""
         cdef call_t call
         cdef double loss = 0, metric = 0
         self._open(&call, program, x)
@@ -397,7 +397,7 @@ cdef class Engine:
             long long epochs, bint shuffle, bint drop_last):
         """Whole epochs in one call.
 
-        Returns (losses, sums of the metric, seconds), one entry for each epoch. A signal whose
+        Returns (losses, metrics, seconds), one entry for each epoch. A signal whose
         handler raises ends it early, between two steps.
         """
         cdef call_t call

@@ -4,6 +4,8 @@ A step is done by rows of the chunk (each row of a result depends on its own row
 of outputs where there are few rows, or by pieces of the parameters; never in a way that could
 change the order of a sum. So the number of threads does not show in the bits.
 """
+from libc.string cimport memset
+
 from cymlp.engine.binding cimport common_kernels
 from cymlp.engine.call cimport *
 from cymlp.engine.threads cimport team_barrier
@@ -89,16 +91,36 @@ cdef void loss(
                                               s.columns)
 
 
+cdef inline bint is_zero(const call_t *c, const char *weight, Py_ssize_t row) noexcept nogil:
+    return ((<const float *>weight)[row] if c.item == 4 else (<const double *>weight)[row]) == 0
+
+
+cdef void gather_input(
+    const step_t *s, call_t *c, batch_t *b, char *out, const char *weight, long long place,
+    Py_ssize_t rows,
+) noexcept nogil:
+    """The rows' numbers; zeros for a row that does not count, whatever it holds."""
+    cdef Py_ssize_t row
+    c.kernels.gather_rows(out, s.out.leading, &c.x, c.order, place, rows)
+    if weight != NULL:
+        for row in range(rows):
+            if is_zero(c, weight, row):
+                memset(out + row * s.out.row_bytes, 0, c.x.columns * c.item)
+
+
 cdef void reduce(const step_t *s, call_t *c, batch_t *b) noexcept nogil:
     """Add the rows' losses in their order, which no number of threads changes."""
     cdef const double *row_loss = <const double *>at(c, b, &s.x, 0)
     cdef const double *row_metric = <const double *>at(c, b, &s.row_values, 0)
+    cdef const char *weight = at(c, b, &s.sample_weight, 0)
     cdef Py_ssize_t row
     for row in range(b.piece_rows):
         b.loss += row_loss[row]
     if row_metric != NULL:
         for row in range(b.piece_rows):
-            b.metric += row_metric[row]
+            if weight == NULL or not is_zero(c, weight, row):
+                b.metric += row_metric[row]
+                b.counted += 1
 
 
 cdef void by_rows(
@@ -113,7 +135,7 @@ cdef void by_rows(
     elif s.op == DENSE_BACKWARD_INPUT:
         dense_backward_input(s, c, b, row, rows, 0, panels(c, s.inputs))
     elif s.op == GATHER_INPUT:
-        c.kernels.gather_rows(out, s.out.leading, &c.x, c.order, place, rows)
+        gather_input(s, c, b, out, at(c, b, &s.sample_weight, row), place, rows)
     elif s.op == GATHER_TARGET:
         c.kernels.gather_rows(out, s.out.leading, &c.target, c.order, place, rows)
     elif s.op == GATHER_LABELS:

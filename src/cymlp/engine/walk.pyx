@@ -88,7 +88,7 @@ cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:
 
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All pieces of a batch: the walk of one thread."""
-    b.loss = b.metric = 0
+    b.loss = b.metric = b.counted = 0
     b.weight_sum = weight_sum(c, b)
     if c.updates:
         common_kernels().optimizer_prepare(c.optimizer, b.prepared, c.hyper, b.step)
@@ -124,12 +124,12 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
     if thread == 0:
         c.step = b.step
         c.epoch_loss[0] = b.loss
-        c.epoch_metric[0] = b.metric
+        c.epoch_metric[0] = b.metric / b.counted if b.counted else 0.0
 
 
 cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:
     if thread == 0:
-        c.loss_sum = c.metric_sum = c.weights = 0
+        c.loss_sum = c.metric_sum = c.counted = c.weights = 0
         c.begun = seconds()
         if c.shuffle:
             common_kernels().permutation(c.order, c.rows, c.key, c.first_epoch + c.epochs_done)
@@ -143,13 +143,14 @@ cdef void account(call_t *c, batch_t *b, bint epoch_ends) noexcept nogil:
     c.step = b.step
     c.loss_sum += b.loss
     c.metric_sum += b.metric
+    c.counted += b.counted
     c.weights += b.weight_sum
     c.rows_done += b.rows
     c.position = b.first + b.rows
     if epoch_ends:
         total = c.weights * c.value_count
         c.epoch_loss[c.epochs_done] = c.loss_sum / total if total else 0.0
-        c.epoch_metric[c.epochs_done] = c.metric_sum
+        c.epoch_metric[c.epochs_done] = c.metric_sum / c.counted if c.counted else 0.0
         c.epoch_seconds[c.epochs_done] = seconds() - c.begun
         c.epochs_done += 1
         c.position = 0

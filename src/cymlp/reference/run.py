@@ -257,7 +257,8 @@ def _as_call(X, y, sample_weight, key, step):
 def _count(plan: Plan, name: str, values, call):
     """What the sum over the rows is divided by to give the mean."""
     if name == "metric":
-        return float(len(call.X))
+        weight = values.get("sample_weight")
+        return float(len(call.X) if weight is None else max(np.count_nonzero(weight), 1))
     loss = next(step for step in plan.steps if step.op not in _OPS)
     columns = 1 if loss.op == "softmax_cross_entropy" else loss.attributes["columns"]
     weighted = "sample_weight" in loss.operands
@@ -294,7 +295,9 @@ def _slope(step: Step) -> tuple:
 
 
 def _gather_input(step, values, call):
-    return {step.operands["out"]: call.X}
+    weight = _operand(step, values, "sample_weight")
+    X = call.X if weight is None else np.where(weight[:, None] != 0, call.X, 0.0)
+    return {step.operands["out"]: X}
 
 
 def _gather_target(step, values, call):
@@ -360,7 +363,9 @@ def _loss(step, values, call):
 def _reduce(step, values, call):
     totals = {"loss": _operand(step, values, "x").sum()}
     if "row_values" in step.operands:
-        totals["metric"] = _operand(step, values, "row_values").sum()
+        weight = _operand(step, values, "sample_weight")
+        counted = True if weight is None else weight != 0
+        totals["metric"] = _operand(step, values, "row_values").sum(where=counted)
     return totals
 
 
