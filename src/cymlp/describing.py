@@ -1,4 +1,4 @@
-"""Checks of the arguments that describe a network."""
+"""A network's description: checks of the arguments that give it, and its summary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from .checks import as_integer, as_text, choices, shown
 from .layers import Activation, Dense, Dropout
 from .losses import TASKS, as_loss
 
-__all__ = ["as_dtype", "as_generator", "as_layers", "as_task_and_loss", "check_output"]
+__all__ = ["FIXED", "as_dtype", "as_generator", "as_layers", "as_task_and_loss", "check_output",
+           "summary_text"]
+
+# Attributes of a network that its engine has been set up for, so that they stay as they are.
+FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "dtype",
+          "parameters"}
 
 
 def as_generator(rng: Any) -> np.random.Generator:
@@ -73,3 +78,20 @@ def check_output(layers, task, loss, out_features) -> None:
     if last.name == loss.output_activation != "identity":
         raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
                          f"{last.name} itself, got activation {last.name!r} there too")
+
+
+def summary_text(network: Any) -> str:
+    """What :meth:`cymlp.Network.summary` prints."""
+    width, total = network.in_features, 0
+    lines = [f"{'layer':<34}{'output':>11}{'parameters':>12}", f"{'input':<34}{width:>11}"]
+    for index, layer in enumerate(network.layers):
+        count, name = 0, repr(layer)
+        if isinstance(layer, Dense):
+            count = (width + layer.bias) * layer.units
+            width, total = layer.units, total + count
+            activation = layer.activation.name
+            name = f"Dense({width}{'' if activation == 'identity' else ', ' + activation})"
+        lines.append(f"{index:<3}{name:<31}{width:>11}{count:>12,}")
+    lines += [f"{network.loss.output_activation}, {network.loss.name}, {network.optimizer}",
+              f"{total:,} parameters in {network.dtype}"]
+    return "\n".join(lines)

@@ -107,6 +107,16 @@ def build(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> A
     return network
 
 
+def restore(description: dict[str, Any], *progress: Any) -> Any:
+    """The network of a pickle: its description, and how far it had come."""
+    from .network import Network
+
+    network = Network.__new__(Network)
+    network._describe(**_parts(description))
+    network._resume(*progress)
+    return network
+
+
 def _parts(description: Any) -> dict[str, Any]:
     """A description's values as the arguments of Network, each checked."""
     if not isinstance(description, Mapping):

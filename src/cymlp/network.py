@@ -10,7 +10,8 @@ import numpy as np
 from . import training
 from .arrays import as_input, as_output, as_target, as_weight, target_limits
 from .checks import as_integer, as_text
-from .describing import as_dtype, as_generator, as_layers, as_task_and_loss, check_output
+from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
+                         check_output, summary_text)
 from .engine.program import Program
 from .engine.runtime import Engine
 from .initializers import initialize
@@ -23,10 +24,6 @@ from .plan import Plan, build_plan, parameter_layout
 __all__ = ["Network"]
 
 LARGEST_PLANNED_BATCH = 4096    # larger batches run the same plan, piece by piece
-
-# The engine has been set up for these, so they stay as they are.
-_FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "dtype",
-          "parameters"}
 
 
 class Network:
@@ -87,10 +84,9 @@ class Network:
             raise
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _FIXED and name in self.__dict__:
-            hint = ("assign to its entries, as in net.parameters['0.weight'] = array"
-                    if name == "parameters" else "make a new network")
-            raise AttributeError(f"{name}: a network's {name} cannot be replaced; {hint}")
+        if name in FIXED and name in self.__dict__:
+            raise AttributeError(f"{name}: what a network was made with cannot be replaced; of its "
+                                 "parameters set one at a time, net.parameters[name] = array")
         object.__setattr__(self, name, value)
 
     def _initialize(self, generator: np.random.Generator) -> None:
@@ -315,9 +311,8 @@ class Network:
         `plan` may be another form of the plan that :meth:`_gradient_plan` gives.
         """
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
-        program = self._program("gradients", X.shape[0], labels, sample_weight is not None)
-        if plan is not None:
-            program = Program(plan)
+        program = Program(plan) if plan is not None else self._program(
+            "gradients", X.shape[0], labels, sample_weight is not None)
         return self._engine.gradients(program, X, y, sample_weight, labels)
 
     def _gradient_plan(self, X, y, sample_weight=None) -> Plan:
@@ -461,7 +456,7 @@ class Network:
     def __reduce__(self):
         from . import files
 
-        return _restore, (files.describe(self), *self._progress())
+        return files.restore, (files.describe(self), *self._progress())
 
     def save(self, path: Any) -> None:
         """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
@@ -470,6 +465,11 @@ class Network:
         ----------
         path : str or os.PathLike
             The file; one that is there is replaced in one go or not at all.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> cymlp.mlp(2, [3], 1, task="binary").save("net.safetensors")
         """
         from . import files
 
@@ -490,32 +490,9 @@ class Network:
         softmax, categorical_cross_entropy, Adam()
         101,770 parameters in float32
         """
-        width, total = self.in_features, 0
-        print(f"{'layer':<34}{'output':>11}{'parameters':>12}\n{'input':<34}{width:>11}")
-        for index, layer in enumerate(self.layers):
-            count, name = 0, repr(layer)
-            if isinstance(layer, Dense):
-                count = (width + layer.bias) * layer.units
-                width, total = layer.units, total + count
-                activation = layer.activation.name
-                name = f"Dense({width}{'' if activation == 'identity' else ', ' + activation})"
-            print(f"{index:<3}{name:<31}{width:>11}{count:>12,}")
-        print(f"{self.loss.output_activation}, {self.loss.name}, {self.optimizer}\n"
-              f"{total:,} parameters in {self.dtype}")
+        print(summary_text(self))
 
     def __repr__(self) -> str:
-        layers = ", ".join(map(repr, self.layers))
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"
-        return (f"Network([{layers}], in_features={self.in_features}, {goal}, "
+        return (f"Network({list(self.layers)}, in_features={self.in_features}, {goal}, "
                 f"optimizer={self.optimizer!r}, dtype={self.dtype.name!r})")
-
-
-def _restore(description: dict, *progress: Any) -> Network:
-    """The network of a pickle."""
-    from . import files
-
-    network = Network.__new__(Network)
-    parts = files._parts(description)
-    network._describe(**parts)
-    network._resume(*progress)
-    return network

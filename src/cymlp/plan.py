@@ -85,7 +85,13 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps of one call, and the memory that they work on. Printing it gives a listing."""
+    """The steps of one call, and the memory that they work on. Printing it gives a listing.
+
+    >>> import cymlp
+    >>> plan = cymlp.mlp(4, [], 1, task="regression").plan_for("forward", 1)
+    >>> plan.multiply_adds, [str(step) for step in plan.steps][::2]
+    (4, ['input = gather_input()', 'scatter_output(x=slot0, columns=1)'])
+    """
 
     kind: str
     dtype: str
