@@ -48,7 +48,7 @@ def as_target(value: Any, loss: Any, rows: int, out_features: int, name: str = "
     array = as_real_array(name, value)
     labels = isinstance(loss, CategoricalCrossEntropy) and (
         array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and out_features > 1))
-    shapes = [(rows, out_features)]
+    shapes: list[tuple[int, ...]] = [(rows, out_features)]
     if isinstance(loss, CategoricalCrossEntropy) or out_features == 1:
         shapes.insert(0, (rows,))
     if array.shape not in shapes and not (labels and array.shape == (rows, 1)):
@@ -126,7 +126,8 @@ def check_apart(name: str, out: np.ndarray, inputs: Mapping[str, np.ndarray],
         if other == in_place and _same_place(out, array):
             continue
         try:
-            shared = np.shares_memory(out, array, max_work=100_000)
+            # NumPy's own stubs know only two of the values.
+            shared = np.shares_memory(out, array, max_work=100_000)  # type: ignore[arg-type]
         except np.exceptions.TooHardError:
             shared = True
         if shared:

@@ -19,7 +19,7 @@ cnp.import_array()
 
 cdef enum:
     PANEL_BYTES = 256           # of a panel's row (dense.pyx)
-    ROW_BLOCK = 256             # a chain over the rows of a batch is cut here (dense.pyx)
+    PIECE_ROWS = 512            # two of the blocks that dense.pyx cuts a batch's sums into
     INPUT_BLOCK = 512           # inputs whose weight gradients are held at a time
     GATHERED_ELEMENTS = 1 << 19
     LEAST_ROWS = 24
@@ -74,9 +74,9 @@ cdef int describe_matrix(dense_t *d, matrix_t *m, cnp.ndarray array, str name) e
 
 cdef inline Py_ssize_t piece(dense_t *d, matrix_t *m) noexcept:
     """Rows to work on at a time: fewer where they must be copied and are long."""
-    cdef Py_ssize_t height = ROW_BLOCK
+    cdef Py_ssize_t height = PIECE_ROWS
     if not m.direct:
-        height = min(max(GATHERED_ELEMENTS // max(m.source.columns, 1), LEAST_ROWS), ROW_BLOCK)
+        height = min(max(GATHERED_ELEMENTS // max(m.source.columns, 1), LEAST_ROWS), PIECE_ROWS)
     return min(height, max(m.source.rows, 1))
 
 
@@ -219,7 +219,7 @@ cdef void backward_weight(
     cdef const char *x
     cdef source_t s
     while True:
-        rows = min(d.rows - row, <Py_ssize_t>ROW_BLOCK)
+        rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
         s = part(&d.grad_output.source, row, rows, output, outputs)
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
@@ -238,7 +238,7 @@ cdef void backward_bias(
     cdef Py_ssize_t row = 0, rows, leading
     cdef const char *grad_output
     while True:
-        rows = min(d.rows - row, <Py_ssize_t>ROW_BLOCK)
+        rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
         grad_output = readable(d, &d.grad_output, row, rows, output, outputs, &leading)
         d.kernels.dense_backward_bias(d.result, grad_output, leading, outputs, rows, row > 0)
         row += rows
@@ -265,7 +265,7 @@ def dense_backward(cnp.ndarray grad_x not None, cnp.ndarray grad_weight not None
     open_dense(&d, cnp.PyArray_ITEMSIZE(grad_x) == 8, x, weight)
     describe_matrix(&d, &d.grad_output, grad_output, "grad_output")
     d.height = piece(&d, &d.grad_output)
-    item, block = d.item, min(d.rows, <Py_ssize_t>ROW_BLOCK)
+    item, block = d.item, min(d.rows, <Py_ssize_t>PIECE_ROWS)
     places = [&d.panel, &d.result, &d.padded, &d.transposed, &d.x.copy, &d.grad_output.copy]
     memory = scratch(&d, [
         (d.outputs * item + 64) * d.full, <Py_ssize_t>INPUT_BLOCK * PANEL_BYTES,

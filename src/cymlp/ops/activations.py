@@ -92,24 +92,24 @@ def _run_backward(kind: int, grad_output: ArrayLike, saved: ArrayLike, parameter
 
 
 def _forward_function(kind: int, label: str, default: float) -> Callable[..., NDArray]:
-    if label:
-        def forward(x, parameter=default, *, out=None):
-            return _run_forward(kind, x, as_number(label, parameter, least=0.0), out)
-    else:
-        def forward(x, *, out=None):
-            return _run_forward(kind, x, 0.0, out)
-    return forward
+    def forward(x, *, out=None):
+        return _run_forward(kind, x, 0.0, out)
+
+    def forward_with(x, parameter=default, *, out=None):
+        return _run_forward(kind, x, as_number(label, parameter, least=0.0), out)
+
+    return forward_with if label else forward
 
 
 def _backward_function(kind: int, label: str, default: float) -> Callable[..., NDArray]:
-    if label:
-        def backward(grad_output, saved, parameter=default, *, out=None):
-            parameter = as_number(label, parameter, least=0.0)
-            return _run_backward(kind, grad_output, saved, parameter, out)
-    else:
-        def backward(grad_output, saved, *, out=None):
-            return _run_backward(kind, grad_output, saved, 0.0, out)
-    return backward
+    def backward(grad_output, saved, *, out=None):
+        return _run_backward(kind, grad_output, saved, 0.0, out)
+
+    def backward_with(grad_output, saved, parameter=default, *, out=None):
+        parameter = as_number(label, parameter, least=0.0)
+        return _run_backward(kind, grad_output, saved, parameter, out)
+
+    return backward_with if label else backward
 
 
 def _publish(function: Any, name: str, label: str, text: str, **words: str) -> None:

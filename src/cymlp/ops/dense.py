@@ -105,12 +105,11 @@ def dense_backward(grad_output: ArrayLike, x: ArrayLike, weight: ArrayLike, *,
         raise TypeError("out: expected a tuple of three arrays (grad_x, grad_weight, grad_bias), "
                         f"got {type(out).__name__}")
     inputs = {"grad_output": grad_output, "x": x, "weight": weight}
-    shapes = (x.shape, weight.shape, weight.shape[1:])
     dtype = floating_dtype(grad_output, x, weight)
-    results = []
-    for i, shape in enumerate(shapes):
-        result = as_result(f"out[{i}]", out[i], shape, dtype, inputs)
-        check_apart(f"out[{i}]", result, {f"out[{j}]": other for j, other in enumerate(results)})
-        results.append(result)
-    dense_calls.dense_backward(*results, grad_output, x, weight)
-    return tuple(results)
+    grad_x = as_result("out[0]", out[0], x.shape, dtype, inputs)
+    grad_weight = as_result("out[1]", out[1], weight.shape, dtype, inputs)
+    grad_bias = as_result("out[2]", out[2], weight.shape[1:], dtype, inputs)
+    check_apart("out[1]", grad_weight, {"out[0]": grad_x})
+    check_apart("out[2]", grad_bias, {"out[0]": grad_x, "out[1]": grad_weight})
+    dense_calls.dense_backward(grad_x, grad_weight, grad_bias, grad_output, x, weight)
+    return grad_x, grad_weight, grad_bias
