@@ -1,0 +1,3 @@
+class Memory:
+    size: int
+    def __init__(self, size: int) -> None: ...

@@ -1,0 +1,1 @@
+# Nothing for Python: calls.pyx runs its kernels with this.

@@ -1,0 +1,37 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cymlp.engine.program import Program
+
+class Engine:
+    parameter_bytes: int
+    dtype: np.dtype
+    key: int
+    step: int
+    epoch: int
+    last_threads: int
+    def __init__(
+        self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],
+        dtype: np.dtype, optimizer: int, hyper: Sequence[float], in_features: int,
+        out_features: int, limits: tuple[float, float], value_count: float, key: int,
+    ) -> None: ...
+    def read(self, offset: int, shape: tuple[int, ...]) -> NDArray: ...
+    def write(self, offset: int, values: ArrayLike) -> None: ...
+    def progress(self) -> tuple[int, int, int, bytes]: ...
+    def restore_arena(self, content: bytes) -> None: ...
+    def predict(self, program: Program, x: NDArray, out: NDArray) -> None: ...
+    def train_step(
+        self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
+    ) -> float: ...
+    def evaluate(
+        self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
+    ) -> tuple[float, float]: ...
+    def gradients(
+        self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
+    ) -> tuple[float, dict[str, NDArray], dict[str, NDArray]]: ...
+    def fit(
+        self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
+        order: NDArray[np.int64], batch_size: int, epochs: int, shuffle: bool, drop_last: bool,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
