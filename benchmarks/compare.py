@@ -28,7 +28,8 @@ NETWORKS = {
     "large": [1024, 4096, 4096, 1000],
 }
 ROUNDS = 11
-ROUND_SECONDS = 0.03
+ROUND_SECONDS = 0.05
+PAUSE_SECONDS = 0.02    # until the other's threads have stopped spinning
 
 
 def make_pair(widths):
@@ -77,6 +78,8 @@ def training(ours, theirs, optimizer, rows):
 
 
 def seconds_of(run, repetitions):
+    time.sleep(PAUSE_SECONDS)
+    run()
     begun = time.perf_counter()
     for _ in range(repetitions):
         run()
