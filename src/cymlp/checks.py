@@ -21,12 +21,12 @@ def shown(value: Any, limit: int = 80) -> str:
     >>> shown("relu"), shown(True), shown(list(range(100)), limit=12)
     ("'relu'", 'True', '[0, 1, 2,...')
     """
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and shape:
-        return f"an array of shape {shape} and dtype {getattr(value, 'dtype', '?')}"
     try:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            return f"an array of shape {shape} and dtype {getattr(value, 'dtype', '?')}"
         text = repr(value)
-    except Exception:  # repr is the caller's code, and an int of 5,000 digits has none
+    except Exception:  # all of this is the caller's code, and a long int may have no digits
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
@@ -99,9 +99,10 @@ def as_flag(name: str, value: Any) -> bool:
     """
     if isinstance(value, bool):
         return value
-    # NumPy's bool_ without importing NumPy for it.
-    if getattr(getattr(value, "dtype", None), "kind", "") == "b" and not value.shape:
-        return bool(value)
+    # NumPy's bool without importing NumPy for it.
+    if type(value).__module__ == "numpy":
+        if getattr(getattr(value, "dtype", None), "kind", "") == "b" and not value.shape:
+            return bool(value)
     raise TypeError(f"{name}: expected True or False, got {shown(value)}")
 
 

@@ -96,9 +96,13 @@ def _as_callbacks(callbacks: Any) -> list[Callback]:
 
 
 def _split(network, arrays, data, share):
-    """The arrays to train on, and those to validate on (None where there are none)."""
+    """The arrays to train on, and those to validate on (None where there are none).
+
+    All values are looked at here: a bad label must not come to light after the first epoch.
+    """
     share = as_number("validation_split", share, least=0.0, below=1.0)
     X, y, weight, labels = arrays
+    network._engine.check(*arrays)
     if data is None:
         kept = int(X.shape[0] * share)
         if share and not 0 < kept < X.shape[0]:
@@ -116,7 +120,8 @@ def _split(network, arrays, data, share):
         raise ValueError("validation_data: expected (X, y) or (X, y, sample_weight), "
                          f"got {shown(data)}")
     try:
-        X, y, weight, _ = network._learning_arrays(*data, *(None,) * (3 - len(data)))
+        X, y, weight, labels = network._learning_arrays(*data, *(None,) * (3 - len(data)))
+        network._engine.check(X, y, weight, labels)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation_data: {error}") from None
     return arrays, (X, y, weight)

@@ -240,6 +240,14 @@ cdef class Engine:
                              f"{self.dtype}, got {weight[bad]} in row {bad}")
         return 0
 
+    def check(self, cnp.ndarray x not None, cnp.ndarray target not None, weight, bint labels):
+        """Look at all targets and weights before the first of several calls on them."""
+        cdef call_t call
+        memset(&call, 0, sizeof(call_t))
+        self._check_input(&call.x, x)
+        self._check_target(&call, target, labels)
+        self._check_weight(&call, weight)
+
     # -- calls ---------------------------------------------------------------------------------
 
     cdef int _open(self, call_t *call, Program program, cnp.ndarray x) except -1:
