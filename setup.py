@@ -177,6 +177,15 @@ class BuildExtensions(build_ext):
         self._translate()
         super().run()
 
+    def copy_extensions_to_source(self):
+        # By default only what is newer would be copied: a build with other options, which may be
+        # older, would leave the last one's modules in place.
+        before, self.force = self.force, True
+        try:
+            super().copy_extensions_to_source()
+        finally:
+            self.force = before
+
     def _translate(self):
         """Turn every .pyx into C below build/, and let the extensions compile that."""
         from Cython.Build import cythonize
