@@ -99,7 +99,8 @@ def recorded():
 def test_twenty_steps_follow_the_recorded_curve(seed, dtype, recorded):
     case = curves.make_case(seed, curves.RECORDED_WIDTH, curves.RECORDED_ROWS)
     expected = {name: recorded[f"{seed}/{name}"] for name in curves.start(case)}
-    difference = worst_difference(engine_curve(case, dtype), (recorded[f"{seed}/losses"], expected))
+    difference = worst_difference(engine_curve(case, dtype),
+                                  (recorded[f"{seed}/losses"], expected))
     assert difference <= TOLERANCE[dtype], str(case)
 
 

@@ -401,11 +401,12 @@ class _Builder:
         return updates
 
     def activation_backward(self, activation, columns, gradient, x, output) -> None:
-        """In place; as the end of the product that made the gradient, where that comes just before."""
+        """In place; at the end of the product that made the gradient, where that is the last step."""
         row = activation_rows()[activation.name]
         saved = output if row["saves"] == "output" else x
         if activation.name == "softmax":
-            self.add("softmax_backward", {"columns": columns}, x=gradient, out=gradient, saved=saved)
+            self.add("softmax_backward", {"columns": columns}, x=gradient, out=gradient,
+                     saved=saved)
         elif activation.name != "identity":
             last = self.steps[-1]
             if last.op == "dense_backward_input" and last.attributes["activation"] == "identity":

@@ -1,4 +1,4 @@
-"""A plan run by the reference, step by step in float64, and its steps held against the engine's."""
+"""A plan run by the reference, step by step in float64, and held against the engine's run."""
 
 from __future__ import annotations
 
@@ -350,7 +350,8 @@ def _loss(step, values, call):
     logits, target = _operand(step, values, "x"), _operand(step, values, "target")
     weight = _operand(step, values, "sample_weight")
     columns = 1 if step.op == "softmax_cross_entropy" else logits.shape[1]
-    rows = np.array([loss(z[None], t[None])[0] for z, t in zip(logits, target)]) * columns
+    rows = columns * np.array([loss(z[None], t[None])[0]
+                               for z, t in zip(logits, target, strict=True)])
     if weight is not None:
         counted = weight != 0
         rows = np.multiply(weight, rows, where=counted, out=np.zeros(len(rows)))
