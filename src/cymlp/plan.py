@@ -401,7 +401,7 @@ class _Builder:
         return updates
 
     def activation_backward(self, activation, columns, gradient, x, output) -> None:
-        """In place; at the end of the product that made the gradient, where that is the last step."""
+        """In place; as the end of the product that made the gradient, if that is the last step."""
         row = activation_rows()[activation.name]
         saved = output if row["saves"] == "output" else x
         if activation.name == "softmax":
