@@ -461,3 +461,29 @@ def test_exit_while_a_daemon_thread_trains(count):
     """)
     for _ in range(10):     # a crash or a hang depends on where the exit finds the thread
         assert run_python(code, timeout=20) == ["leaving"]
+
+
+def test_labels_that_change_during_training_are_no_danger():
+    """They are checked before a call; what another thread writes later stays inside the rows."""
+    rng = np.random.default_rng(0)
+    X, good = rng.standard_normal((4000, 8)), rng.integers(0, 3, 4000)
+    y, done = good.copy(), threading.Event()
+
+    def write():
+        while not done.is_set():
+            y[:] = 2**40
+            y[:] = good
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    net = cymlp.mlp(8, [16], 3, task="multiclass", rng=0)
+    try:
+        for _ in range(30):
+            try:
+                net.fit(X, y, epochs=3, batch_size=50)
+            except ValueError as error:
+                assert str(error).startswith("y: expected class numbers")
+    finally:
+        done.set()
+        writer.join()
+    assert all(np.isfinite(array).all() for array in net.parameters.values())

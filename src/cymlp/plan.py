@@ -367,7 +367,7 @@ class _Builder:
 
     def gather_target(self, target: str, outputs: int) -> str:
         if target == "labels":
-            self.add("gather_labels", out=self.vector("labels", "int32"))
+            self.add("gather_labels", {"columns": outputs}, out=self.vector("labels", "int32"))
             return "labels"
         self.add("gather_target", out=self.buffer("target", outputs))
         return "target"

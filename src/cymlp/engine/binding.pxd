@@ -89,7 +89,7 @@ ctypedef struct common_t:
         long long *order, long long n, unsigned long long key, long long epoch) noexcept nogil
     void (*gather_labels)(
         int *out, const source_t *source, const long long *order, long long first,
-        Py_ssize_t rows) noexcept nogil
+        Py_ssize_t rows, long long classes) noexcept nogil
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
 

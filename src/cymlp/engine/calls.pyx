@@ -262,7 +262,7 @@ def loss(kind, cnp.ndarray grad not None, cnp.ndarray logits not None,
             weight_sum = sum_of(&weights)
         if labelled:
             job.label = <int *>(extra + 16 * rows)
-            common_kernels().gather_labels(job.label, &labels, NULL, 0, rows)
+            common_kernels().gather_labels(job.label, &labels, NULL, 0, rows, grad.shape[1])
         weight_sum = weight_sum * (1 if softmax else grad.shape[1])
         job.parameter = 1.0 / weight_sum if weight_sum != 0 else 0.0
         run(&walk, softmax_loss_job if softmax else pointwise_loss_job, &job)
@@ -294,7 +294,7 @@ def row_metric(int kind, cnp.ndarray out not None, cnp.ndarray logits not None,
     with nogil:
         if kind == CORRECT_LABELS:
             job.label = <int *>(extra + 8 * rows)
-            common_kernels().gather_labels(job.label, &labels, NULL, 0, rows)
+            common_kernels().gather_labels(job.label, &labels, NULL, 0, rows, logits.shape[1])
         run(&walk, metric_job, &job)
         typed_kernels(1).scatter_rows(
             cnp.PyArray_BYTES(out), cnp.PyArray_STRIDE(out, 0), 8, job.row_value, 1, rows, 1)

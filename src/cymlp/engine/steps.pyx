@@ -139,7 +139,8 @@ cdef void by_rows(
     elif s.op == GATHER_TARGET:
         c.kernels.gather_rows(out, s.out.leading, &c.target, c.order, place, rows)
     elif s.op == GATHER_LABELS:
-        common_kernels().gather_labels(<int *>out, &c.target, c.order, place, rows)
+        common_kernels().gather_labels(<int *>out, &c.target, c.order, place, rows,
+                                        s.columns)
     elif s.op == GATHER_WEIGHT:
         c.kernels.gather_rows(out, 1, &c.sample_weight, c.order, place, rows)
     elif s.op == ACTIVATION_FORWARD:

@@ -17,7 +17,7 @@ cdef void gather_rows(
 
 cdef void gather_labels(
     int *out, const source_t *source, const long long *order, long long first,
-    Py_ssize_t rows) noexcept nogil
+    Py_ssize_t rows, long long classes) noexcept nogil
 
 cdef void scatter_rows(
     char *out, Py_ssize_t row_stride, Py_ssize_t column_stride, const real *values,

@@ -38,15 +38,19 @@ cdef void gather_rows(
 
 cdef void gather_labels(
     int *out, const source_t *source, const long long *order, long long first,
-    Py_ssize_t rows,
+    Py_ssize_t rows, long long classes,
 ) noexcept nogil:
-    """out[r] = the class number at place first + r; the labels have been checked before."""
+    """out[r] = the class number at place first + r.
+
+    The labels have been checked, but another thread may write to them since then. What is no class
+    any more becomes class 0, so that no kernel reaches outside a row.
+    """
     cdef Py_ssize_t row
     cdef double label
     for row in range(rows):
         convert_row_f64(&label, row_of(source, order, first + row), source.column_stride, 1,
                         source.type, source.swapped)
-        out[row] = <int>label
+        out[row] = <int>label if label >= 0 and label < classes else 0
 
 
 cdef void scatter_rows(
