@@ -339,20 +339,16 @@ cdef class Engine:
         threads = self._threads(program, call.rows, CALL_GRAIN)
         self._run(&call, program, predict_job, threads)
 
-    def train_step(self, Program program not None, cnp.ndarray x not None,
-                   cnp.ndarray target not None, weight, bint labels):
-        """One step of the optimizer; returns the loss before it."""
-        cdef call_t call
-        cdef double loss = 0, metric = 0
-        self._open(&call, program, x)
-        self._check_target(&call, target, labels)
-        self._check_weight(&call, weight)
-        call.epoch_loss = &loss
-        call.epoch_metric = &metric
-        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
-        return self._mean(&call, loss)
+    cdef Memory _run_batch(self, call_t *call, Program program, cnp.ndarray x,
+                           cnp.ndarray target, weight, bint labels):
+        """Check one batch and run a plan on it; returns the workspace, for the caller to keep."""
+        self._open(call, program, x)
+        self._check_target(call, target, labels)
+        self._check_weight(call, weight)
+        return self._run_with(call, program, batch_job,
+                              self._threads(program, call.rows, CALL_GRAIN))
 
-    cdef double _mean(self, call_t *call, double total) noexcept:
+    cdef double _mean_loss(self, call_t *call) noexcept:
         """The loss of a call's only batch from the sum over its rows."""
         cdef double weights = 0, weight
         cdef long long row
@@ -362,33 +358,27 @@ cdef class Engine:
                 weights += weight
         else:
             weights = call.rows
-        return total / (weights * self.value_count) if weights else 0.0
+        return call.loss_sum / (weights * self.value_count) if weights else 0.0
+
+    def train_step(self, Program program not None, cnp.ndarray x not None,
+                   cnp.ndarray target not None, weight, bint labels):
+        """One step of the optimizer; returns the loss before it."""
+        cdef call_t call
+        self._keep(program, self._run_batch(&call, program, x, target, weight, labels))
+        return self._mean_loss(&call)
 
     def evaluate(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels):
         """Loss and metric, each a mean over the rows."""
         cdef call_t call
-        cdef double loss = 0, metric = 0
-        self._open(&call, program, x)
-        self._check_target(&call, target, labels)
-        self._check_weight(&call, weight)
-        call.epoch_loss = &loss
-        call.epoch_metric = &metric
-        self._run(&call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
-        return self._mean(&call, loss), metric
+        self._keep(program, self._run_batch(&call, program, x, target, weight, labels))
+        return self._mean_loss(&call), call.metric_sum
 
     def gradients(self, Program program not None, cnp.ndarray x not None,
                   cnp.ndarray target not None, weight, bint labels):
-        """Loss, and the workspace of a plan of the kind "gradients" after its run."""
+        """Loss, gradients, and every array of the workspace where the batch is one chunk."""
         cdef call_t call
-        cdef double loss = 0, metric = 0
-        self._open(&call, program, x)
-        self._check_target(&call, target, labels)
-        self._check_weight(&call, weight)
-        call.epoch_loss = &loss
-        call.epoch_metric = &metric
-        cdef Memory workspace = self._run_with(
-            &call, program, batch_job, self._threads(program, call.rows, CALL_GRAIN))
+        cdef Memory workspace = self._run_batch(&call, program, x, target, weight, labels)
         gradients = {p.name: self._copy_out(workspace.data + <Py_ssize_t>p.offset, p.shape)
                      for p in program.plan.parameters}
         buffers = {}
@@ -398,7 +388,7 @@ cdef class Engine:
                                       * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
                 buffers[b.name] = whole.reshape(call.rows, b.leading)[:, :b.columns].copy()
         self._keep(program, workspace)
-        return self._mean(&call, loss), gradients, buffers
+        return self._mean_loss(&call), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
             cnp.ndarray target not None, weight, bint labels, cnp.ndarray order, long long batch_size,

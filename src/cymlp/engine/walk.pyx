@@ -123,8 +123,8 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
     run_batch(c, &b, thread, threads)
     if thread == 0:
         c.step = b.step
-        c.epoch_loss[0] = b.loss
-        c.epoch_metric[0] = b.metric / b.counted if b.counted else 0.0
+        c.loss_sum = b.loss
+        c.metric_sum = b.metric / b.counted if b.counted else 0.0
 
 
 cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:
