@@ -349,7 +349,7 @@ class _Builder:
         logits = self.forward(training=backward, weight=weight)
         outputs = self.out_features
         operands = {"x": logits, "target": self.gather_target(target, outputs)}
-        attributes = {"columns": outputs, "target": target}
+        attributes = {"columns": outputs, "labels": target == "labels"}
         if weighted:
             operands["sample_weight"] = weight
         gradient = self.buffer("gradient.logits", outputs) if backward else None

@@ -89,7 +89,7 @@ cdef class Program:
         s.inputs = attributes.get("inputs", 0)
         s.outputs = attributes.get("outputs", 0)
         s.columns = attributes.get("columns", 0)
-        s.labels = attributes.get("target") == "labels"
+        s.labels = attributes.get("labels", False)
         s.parameter = attributes.get("rate", attributes.get("slope", 0.0))
         s.layer = attributes.get("layer", 0)
         if s.op == DENSE_UPDATE:

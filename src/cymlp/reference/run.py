@@ -337,7 +337,7 @@ def _dropout(step, values, call):
 def _row_metric(step, values, call):
     name = {"accuracy": "correct_dense", "binary_accuracy": "correct_binary",
             "absolute_error": "absolute_error"}[step.attributes["metric"]]
-    if step.attributes["target"] == "labels":
+    if step.attributes["labels"]:
         name = "correct_labels"
     metric = getattr(losses, name)
     return {step.operands["row_values"]: metric(_operand(step, values, "x"),
