@@ -8,6 +8,8 @@ import pytest
 
 import cymlp
 from cymlp import Activation, Dense, Dropout, reference
+from cymlp.engine import threads
+from cymlp.engine.processors import usable_processors
 
 TASKS = ["binary", "multiclass", "multilabel", "regression"]
 
@@ -241,3 +243,20 @@ def test_save_and_load(tmp_path, dtype):
         name: array.tobytes() for name, array in net.parameters.items()}
     assert np.array_equal(loaded.predict(X), net.predict(X))
     loaded.fit(X, y, epochs=1)
+
+
+def test_the_number_of_threads_is_tried_out():
+    """Training on several threads is held against training on one, by the clock."""
+    if usable_processors() < 2 or not threads.openmp_enabled():
+        pytest.skip("needs two processors and OpenMP")
+    before = cymlp.get_num_threads()
+    cymlp.set_num_threads(2)
+    try:
+        net = cymlp.mlp(64, [256, 128], 10, task="multiclass", rng=0)
+        rng = np.random.default_rng(0)
+        program = net._program("train", 16, True, False, True)
+        assert program.thread_costs == (0, 0)
+        net.fit(rng.normal(size=(4000, 64)), rng.integers(0, 10, 4000), epochs=8, batch_size=16)
+        assert min(program.thread_costs) > 0
+    finally:
+        cymlp.set_num_threads(before)
