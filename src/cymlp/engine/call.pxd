@@ -45,7 +45,6 @@ ctypedef struct place_t:
 
 ctypedef struct step_t:
     int op
-    int split
     bint wait
     place_t out
     place_t x
