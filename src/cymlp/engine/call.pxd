@@ -93,7 +93,6 @@ ctypedef struct call_t:
     char *workspace
     Py_ssize_t workspace_bytes  # of one thread where each has its own
     char *scratch
-    Py_ssize_t parameter_bytes
     Py_ssize_t state_offset[MAX_STATES]     # -1: this variant has no such state
     bint keeps_gradients
     bint updates

@@ -259,7 +259,6 @@ cdef class Engine:
         call.item = self.item
         call.kernels = self.kernels
         call.arena = self.arena.data
-        call.parameter_bytes = self.parameter_bytes
         call.optimizer = self.optimizer
         call.keeps_gradients = program.plan.keeps_gradients
         call.updates = program.plan.kind == "train"
