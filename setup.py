@@ -50,7 +50,7 @@ SIZE_FLAGS = ["-g0", "-fvisibility=hidden"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all",
                   "-fno-omit-frame-pointer", "-O1", "-g"]
 # Cython drops `const` of pointers in its temporaries.
-WARNING_FLAGS = ["-Wno-discarded-qualifiers", "-Wno-unknown-warning-option",
+WARNING_FLAGS = ["-Wno-discarded-qualifiers", "-Wno-unknown-warning-option", "-Wno-psabi",
                  "-Wno-incompatible-pointer-types-discards-qualifiers"]
 MACROS = [("CYTHON_CLINE_IN_TRACEBACK", "0")]
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,

@@ -5,7 +5,8 @@ The pointwise formulas stand in one table in the header, from which the loops ov
 here are the loops over the rows. Softmax needs a whole row at once and is outside that table.
 """
 
-from cymlp.kernels.lanes cimport row_dot, row_exp, row_exponential, row_max, row_softmax_backward
+from cymlp.kernels.lanes cimport (
+    row_dot, row_exponential, row_max, row_softmax, row_softmax_backward)
 from cymlp.kernels.real cimport real
 
 ctypedef void (*ForwardF32)(float *, const float *, Py_ssize_t, float) noexcept nogil
@@ -74,14 +75,9 @@ cdef void softmax_forward(
 
     A NaN or +Inf in a row makes the whole row NaN (+Inf - +Inf is NaN, and the sum passes it on).
     """
-    cdef Py_ssize_t r, c
-    cdef real *row
-    cdef real factor
+    cdef Py_ssize_t r
     for r in range(rows):
-        row = y + r * ldy
-        factor = 1 / row_exp(row, x + r * ldx, cols, row_max(x + r * ldx, cols))
-        for c in range(cols):
-            row[c] *= factor
+        row_softmax(y + r * ldy, x + r * ldx, cols, row_max(x + r * ldx, cols), <real> 1, -1)
 
 
 cdef void softmax_backward(

@@ -12,7 +12,22 @@
 #include "vmath.h"
 
 #define LANES 16
-#define EACH_LANE(i) for (int i = 0; i < LANES; i++)
+typedef float lanes_f32 __attribute__((vector_size(4 * LANES)));
+typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
+
+/* Not unrolled, or it would be taken apart before the vectoriser sees it. */
+#if defined(__clang__)
+#define EACH_LANE(i) _Pragma("clang loop unroll(disable) vectorize(assume_safety)") \
+    for (int i = 0; i < LANES; i++)
+#else
+#define EACH_LANE(i) _Pragma("GCC unroll 1") for (int i = 0; i < LANES; i++)
+#endif
+
+/* The lanes with each half, quarter, ... in the place of the one beside it. */
+#define SWAP_8(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define SWAP_4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define SWAP_2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define SWAP_1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
 
 /* Before a loop whose arrays are either the same or apart, so that no element depends on another:
  * without it the compiler tests for overlap and runs element by element in place. */
@@ -24,76 +39,128 @@
 
 #define LANES_INLINE static inline __attribute__((always_inline, unused))
 
+#define STORE_PIECE(real, size) \
+    if (n & size) { \
+        __builtin_memcpy(x, lane, size * sizeof(real)); \
+        x += size; \
+        lane += size; \
+    }
+
 #define DEFINE_LANES(suffix, real) \
-    /* The next n <= 16 columns, then `fill`. */ \
-    LANES_INLINE void load_lanes_##suffix(real *lane, const real *x, ptrdiff_t n, real fill) { \
-        if (n >= LANES) \
-            EACH_LANE(i) lane[i] = x[i]; \
-        else \
-            EACH_LANE(i) lane[i] = i < n ? x[i] : fill; \
+    LANES_INLINE lanes_##suffix from_array_##suffix(const real *x) { \
+        lanes_##suffix v; \
+        __builtin_memcpy(&v, x, sizeof v); \
+        return v; \
     } \
+    /* The next n columns, at most 16, then `fill`. */ \
+    LANES_INLINE lanes_##suffix load_lanes_##suffix(const real *x, ptrdiff_t n, real fill) { \
+        real lane[LANES]; \
+        const int few = (int)n; \
+        if (n >= LANES) return from_array_##suffix(x); \
+        EACH_LANE(i) lane[i] = i < few ? x[i] : fill; \
+        return from_array_##suffix(lane); \
+    } \
+    /* In pieces of 8, 4, 2 and 1: some processors are slow at masked stores. */ \
     LANES_INLINE void store_lanes_##suffix(real *x, const real *lane, ptrdiff_t n) { \
         if (n >= LANES) { \
-            EACH_LANE(i) x[i] = lane[i]; \
-        } else { \
-            EACH_LANE(i) if (i < n) x[i] = lane[i]; \
+            __builtin_memcpy(x, lane, LANES * sizeof(real)); \
+            return; \
         } \
+        STORE_PIECE(real, 8) \
+        STORE_PIECE(real, 4) \
+        STORE_PIECE(real, 2) \
+        STORE_PIECE(real, 1) \
     } \
-    LANES_INLINE real sum_lanes_##suffix(const real *lane) { \
-        real half[LANES / 2]; \
-        for (int i = 0; i < 8; i++) half[i] = lane[i] + lane[i + 8]; \
-        for (int i = 0; i < 4; i++) half[i] += half[i + 4]; \
-        return (half[0] + half[2]) + (half[1] + half[3]); \
+    LANES_INLINE real sum_lanes_##suffix(lanes_##suffix v) { \
+        v += SWAP_8(v); \
+        v += SWAP_4(v); \
+        v += SWAP_2(v); \
+        v += SWAP_1(v); \
+        return v[0]; \
     } \
-    LANES_INLINE real max_lanes_##suffix(const real *lane) { \
-        real half[LANES / 2]; \
-        for (int i = 0; i < 8; i++) half[i] = lane[i] > lane[i + 8] ? lane[i] : lane[i + 8]; \
-        for (int i = 0; i < 4; i++) half[i] = half[i] > half[i + 4] ? half[i] : half[i + 4]; \
-        for (int i = 0; i < 2; i++) half[i] = half[i] > half[i + 2] ? half[i] : half[i + 2]; \
-        return half[0] > half[1] ? half[0] : half[1]; \
+    LANES_INLINE lanes_##suffix larger_##suffix(lanes_##suffix a, lanes_##suffix b) { \
+        const __typeof__(a > b) a_wins = a > b; \
+        return (lanes_##suffix)((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b)); \
+    } \
+    LANES_INLINE real max_lanes_##suffix(lanes_##suffix v) { \
+        v = larger_##suffix(v, SWAP_8(v)); \
+        v = larger_##suffix(v, SWAP_4(v)); \
+        v = larger_##suffix(v, SWAP_2(v)); \
+        v = larger_##suffix(v, SWAP_1(v)); \
+        return v[0]; \
     } \
     /* The largest element; NaNs are passed over. */ \
     LANES_INLINE real row_max_##suffix(const real *x, ptrdiff_t n) { \
-        real max[LANES], block[LANES]; \
-        EACH_LANE(i) max[i] = -(real)__builtin_inff(); \
-        for (ptrdiff_t c = 0; c < n; c += LANES) { \
-            load_lanes_##suffix(block, x + c, n - c, -(real)__builtin_inff()); \
-            EACH_LANE(i) max[i] = block[i] > max[i] ? block[i] : max[i]; \
-        } \
+        const real least = -(real)__builtin_inff(); \
+        lanes_##suffix max = load_lanes_##suffix(x, 0, least); \
+        for (ptrdiff_t c = 0; c < n; c += LANES) \
+            max = larger_##suffix(load_lanes_##suffix(x + c, n - c, least), max); \
         return max_lanes_##suffix(max); \
     } \
     LANES_INLINE real row_sum_##suffix(const real *x, ptrdiff_t n) { \
-        real sum[LANES] = {0}, block[LANES]; \
-        for (ptrdiff_t c = 0; c < n; c += LANES) { \
-            load_lanes_##suffix(block, x + c, n - c, 0); \
-            EACH_LANE(i) sum[i] += block[i]; \
-        } \
+        lanes_##suffix sum = {0}; \
+        for (ptrdiff_t c = 0; c < n; c += LANES) sum += load_lanes_##suffix(x + c, n - c, 0); \
         return sum_lanes_##suffix(sum); \
     } \
     /* sum of a[c] b[c] */ \
     LANES_INLINE real row_dot_##suffix(const real *a, const real *b, ptrdiff_t n) { \
-        real sum[LANES] = {0}, block_a[LANES], block_b[LANES]; \
-        for (ptrdiff_t c = 0; c < n; c += LANES) { \
-            load_lanes_##suffix(block_a, a + c, n - c, 0); \
-            load_lanes_##suffix(block_b, b + c, n - c, 0); \
-            EACH_LANE(i) sum[i] = fma_##suffix(block_a[i], block_b[i], sum[i]); \
-        } \
-        return sum_lanes_##suffix(sum); \
+        real sum[LANES] = {0}; \
+        const ptrdiff_t whole = n - n % LANES; \
+        for (ptrdiff_t c = 0; c < whole; c += LANES) \
+            EACH_LANE(i) sum[i] = fma_##suffix(a[c + i], b[c + i], sum[i]); \
+        for (ptrdiff_t c = whole; c < n; c++) \
+            sum[c - whole] = fma_##suffix(a[c], b[c], sum[c - whole]); \
+        return sum_lanes_##suffix(from_array_##suffix(sum)); \
+    } \
+    /* sum of t[c] (from - x[c]), in double */ \
+    LANES_INLINE double row_distance_##suffix(const real *t, const real *x, ptrdiff_t n, \
+                                              double from) { \
+        double sum[LANES] = {0}; \
+        const ptrdiff_t whole = n - n % LANES; \
+        for (ptrdiff_t c = 0; c < whole; c += LANES) \
+            EACH_LANE(i) sum[i] += t[c + i] * (from - x[c + i]); \
+        for (ptrdiff_t c = whole; c < n; c++) sum[c - whole] += t[c] * (from - x[c]); \
+        return sum_lanes_f64(from_array_f64(sum)); \
     } \
     /* out[c] = e^(x[c] - shift), where `out` is not NULL; returns their sum. shift >= x[c]. */ \
     LANES_INLINE real row_exp_##suffix(real *out, const real *x, ptrdiff_t n, real shift) { \
-        real sum[LANES] = {0}, block[LANES], stretch[16 * LANES]; \
+        lanes_##suffix sum = {0}; \
+        real stretch[16 * LANES]; \
         for (ptrdiff_t begin = 0; begin < n; begin += 16 * LANES) { \
             const ptrdiff_t size = n - begin < 16 * LANES ? n - begin : 16 * LANES; \
             real *y = out ? out + begin : stretch; \
             INDEPENDENT for (ptrdiff_t c = 0; c < size; c++) \
                 y[c] = exp_bounded_##suffix(x[begin + c] - shift); \
-            for (ptrdiff_t c = 0; c < size; c += LANES) { \
-                load_lanes_##suffix(block, y + c, size - c, 0); \
-                EACH_LANE(i) sum[i] += block[i]; \
-            } \
+            for (ptrdiff_t c = 0; c < size; c += LANES) \
+                sum += load_lanes_##suffix(y + c, size - c, 0); \
         } \
         return sum_lanes_##suffix(sum); \
+    } \
+    /* y[c] = factor e^(x[c] - max) / sum, less `factor` at `label` (-1: nowhere); returns the \
+     * sum. A row of one block stays in registers. y may be x, or NULL. */ \
+    LANES_INLINE real row_softmax_##suffix(real *y, const real *x, ptrdiff_t n, real max, \
+                                           real factor, ptrdiff_t label) { \
+        real sum, share, lane[LANES]; \
+        if (n <= LANES) { \
+            const lanes_##suffix v = load_lanes_##suffix(x, n, max); \
+            const int at = (int)label, few = (int)n; \
+            __builtin_memcpy(lane, &v, sizeof v); \
+            /* Of -Inf in place of max the exponential would be subnormal on its way: slow. */ \
+            EACH_LANE(i) lane[i] = exp_bounded_##suffix(lane[i] - max); \
+            EACH_LANE(i) lane[i] = i < few ? lane[i] : 0; \
+            sum = sum_lanes_##suffix(from_array_##suffix(lane)); \
+            share = factor / sum; \
+            EACH_LANE(i) lane[i] = lane[i] * share - (i == at ? factor : 0); \
+            if (y) store_lanes_##suffix(y, lane, n); \
+            return sum; \
+        } \
+        sum = row_exp_##suffix(y, x, n, max); \
+        if (y) { \
+            share = factor / sum; \
+            INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) y[c] *= share; \
+            if (label >= 0) y[label] -= factor; \
+        } \
+        return sum; \
     } \
     /* out[c] = e^x[c], of any size. */ \
     LANES_INLINE void row_exponential_##suffix(real *out, const real *x, ptrdiff_t n) { \
@@ -105,7 +172,8 @@
         INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) dx[c] = y[c] * (dy[c] - dot); \
     }
 
-DEFINE_LANES(f32, float)
+/* In this order: some sums of floats are doubles. */
 DEFINE_LANES(f64, double)
+DEFINE_LANES(f32, float)
 
 #endif

@@ -8,8 +8,14 @@ cdef extern from "lanes.h" nogil:
     double row_sum_f64(const double *x, Py_ssize_t n) noexcept
     float row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept
     double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept
+    double row_distance_f32(const float *t, const float *x, Py_ssize_t n, double from_) noexcept
+    double row_distance_f64(const double *t, const double *x, Py_ssize_t n, double from_) noexcept
     float row_exp_f32(float *out, const float *x, Py_ssize_t n, float shift) noexcept
     double row_exp_f64(double *out, const double *x, Py_ssize_t n, double shift) noexcept
+    float row_softmax_f32(float *y, const float *x, Py_ssize_t n, float max, float factor,
+                          Py_ssize_t label) noexcept
+    double row_softmax_f64(double *y, const double *x, Py_ssize_t n, double max, double factor,
+                           Py_ssize_t label) noexcept
     void row_exponential_f32(float *out, const float *x, Py_ssize_t n) noexcept
     void row_exponential_f64(double *out, const double *x, Py_ssize_t n) noexcept
     void row_softmax_backward_f32(
@@ -40,12 +46,31 @@ cdef inline real row_dot(const real *a, const real *b, Py_ssize_t n) noexcept no
         return row_dot_f64(a, b, n)
 
 
+cdef inline double row_distance(
+        const real *t, const real *x, Py_ssize_t n, double from_) noexcept nogil:
+    """sum(t (from_ - x))"""
+    if real is float:
+        return row_distance_f32(t, x, n, from_)
+    else:
+        return row_distance_f64(t, x, n, from_)
+
+
 cdef inline real row_exp(real *out, const real *x, Py_ssize_t n, real shift) noexcept nogil:
     """out = e^(x - shift) where `out` is not NULL, and their sum; shift is at least max(x)."""
     if real is float:
         return row_exp_f32(out, x, n, shift)
     else:
         return row_exp_f64(out, x, n, shift)
+
+
+cdef inline real row_softmax(
+        real *y, const real *x, Py_ssize_t n, real max, real factor,
+        Py_ssize_t label) noexcept nogil:
+    """y = factor softmax(x), less `factor` at `label` (-1: nowhere); returns sum(e^(x - max))."""
+    if real is float:
+        return row_softmax_f32(y, x, n, max, factor, label)
+    else:
+        return row_softmax_f64(y, x, n, max, factor, label)
 
 
 cdef inline void row_exponential(real *out, const real *x, Py_ssize_t n) noexcept nogil:

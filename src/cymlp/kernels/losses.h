@@ -17,15 +17,15 @@
         FMA(-z, t, z < 0 ? 0 : z) + LOG1P_UNIT(EXP_BOUNDED(-ABS(z))), SIGMOID(z) - t)
 
 #define DEFINE_LOSS(name, output_activation, metric, loss, derivative) \
-    DEFINE_LOSS_OF(name##_row_f32, load_lanes_f32, float, loss, derivative) \
-    DEFINE_LOSS_OF(name##_row_f64, load_lanes_f64, double, loss, derivative)
+    DEFINE_LOSS_OF(name##_row_f32, float, loss, derivative) \
+    DEFINE_LOSS_OF(name##_row_f64, double, loss, derivative)
 
 /* The sum of a row's losses; gradient[c] = factor times the derivative, where it is not NULL. */
-#define DEFINE_LOSS_OF(function, load_lanes, real, loss, derivative) \
+#define DEFINE_LOSS_OF(function, real, loss, derivative) \
     static double function(real *gradient, const real *logits, const real *target, ptrdiff_t n, \
                            real factor) { \
         double sum[LANES] = {0}; \
-        real value[16 * LANES], block[LANES]; \
+        real value[16 * LANES]; \
         for (ptrdiff_t begin = 0; begin < n; begin += 16 * LANES) { \
             const ptrdiff_t end = n - begin < 16 * LANES ? n : begin + 16 * LANES; \
             if (gradient) { \
@@ -41,12 +41,11 @@
                 } \
             } \
             if (n == 1) return value[0]; /* one output, the common case: nothing to add */ \
-            for (ptrdiff_t c = begin; c < end; c += LANES) { \
-                load_lanes(block, value + (c - begin), end - c, 0); \
-                EACH_LANE(i) sum[i] += block[i]; \
-            } \
+            const ptrdiff_t size = end - begin, whole = size - size % LANES; \
+            for (ptrdiff_t c = 0; c < whole; c += LANES) EACH_LANE(i) sum[i] += value[c + i]; \
+            for (ptrdiff_t c = whole; c < size; c++) sum[c - whole] += value[c]; \
         } \
-        return sum_lanes_f64(sum); \
+        return sum_lanes_f64(from_array_f64(sum)); \
     }
 
 LOSSES(DEFINE_LOSS)

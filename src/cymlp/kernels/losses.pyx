@@ -7,7 +7,7 @@ w_r times the sum of the row's losses, in double; grad is w_r scale times its de
 be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it holds.
 """
 
-from cymlp.kernels.lanes cimport row_exp, row_max, row_sum
+from cymlp.kernels.lanes cimport row_distance, row_exp, row_max, row_softmax, row_sum
 from cymlp.kernels.real cimport real
 
 ctypedef double (*RowF32)(
@@ -68,8 +68,8 @@ cdef void softmax_cross_entropy_labels(
     cdef double weight = 1.0
     cdef real *gradient = NULL
     cdef const real *z
-    cdef real largest, total, chosen, factor, share
-    cdef Py_ssize_t r, c
+    cdef real largest, total, chosen
+    cdef Py_ssize_t r
     for r in range(rows):
         z = logits + r * ldz
         if grad != NULL:
@@ -81,24 +81,8 @@ cdef void softmax_cross_entropy_labels(
             continue
         chosen = z[label[r]]        # before the gradient, which may overwrite the logits
         largest = row_max(z, cols)
-        total = row_exp(gradient, z, cols, largest)
+        total = row_softmax(gradient, z, cols, largest, <real> (weight * scale), label[r])
         row_loss[r] = weight * (log_f64(total) + (<double> largest - <double> chosen))
-        if gradient != NULL:
-            factor = <real> (weight * scale)
-            share = factor / total
-            for c in range(cols):
-                gradient[c] *= share
-            gradient[label[r]] -= factor
-
-
-cdef inline double distance(
-        const real *target, const real *z, Py_ssize_t cols, double largest) noexcept nogil:
-    """sum(t (max - z)), in column order."""
-    cdef double total = 0.0
-    cdef Py_ssize_t c
-    for c in range(cols):
-        total += target[c] * (largest - z[c])
-    return total
 
 
 cdef void softmax_cross_entropy_dense(
@@ -124,7 +108,7 @@ cdef void softmax_cross_entropy_dense(
             continue
         largest = row_max(z, cols)
         mass = row_sum(t, cols)
-        far = distance(t, z, cols, largest)
+        far = row_distance(t, z, cols, largest)
         total = row_exp(gradient, z, cols, largest)
         row_loss[r] = weight * (<double> mass * log_f64(total) + far)
         if gradient != NULL:
