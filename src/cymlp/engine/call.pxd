@@ -58,6 +58,7 @@ ctypedef struct step_t:
     Py_ssize_t outputs
     Py_ssize_t columns
     int kind                    # row of the kernels' table, or the metric
+    bint relu                   # the activation of a dense step that its tiles do themselves
     bint labels                 # targets are integers
     double parameter            # of the activation, or the dropout rate
     int layer

@@ -153,7 +153,8 @@ cdef void forward(
             pack(d, 0, d.inputs, column, columns)
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
-                d.padded + column * d.item if d.has_bias else NULL, d.inputs, columns, rows, 0, 1)
+                d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, columns, rows,
+                0, 1)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -201,8 +202,8 @@ cdef void backward_input(
             if d.outputs == 0:      # the kernel adds up blocks of outputs, and there is none
                 memset(d.result, 0, rows * PANEL_BYTES)
             d.kernels.dense_backward_input(
-                d.result, d.full, grad_output, leading, d.panel, columns, d.outputs, rows, 0, 1,
-                d.transposed)
+                d.result, d.full, grad_output, leading, d.panel, NULL, 0, columns, d.outputs, rows,
+                0, 1, d.transposed)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -235,12 +236,14 @@ cdef void backward_weight(
 cdef void backward_bias(
     dense_t *d, char *out, Py_ssize_t stride, Py_ssize_t output, Py_ssize_t outputs,
 ) noexcept nogil:
-    cdef Py_ssize_t row = 0, rows, leading
-    cdef const char *grad_output
+    cdef Py_ssize_t granule = 64 // d.item, row = 0, rows
+    cdef Py_ssize_t width = (outputs + granule - 1) // granule * granule
+    cdef source_t s
     while True:
         rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
-        grad_output = readable(d, &d.grad_output, row, rows, output, outputs, &leading)
-        d.kernels.dense_backward_bias(d.result, grad_output, leading, outputs, rows, row > 0)
+        s = part(&d.grad_output.source, row, rows, output, outputs)
+        d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
+        d.kernels.dense_backward_bias(d.result, d.padded, d.full, width, rows, row > 0)
         row += rows
         if row >= d.rows:
             break

@@ -22,9 +22,9 @@ cdef void dense_forward(
     if rows == 0 or panel == panel_end:
         return
     c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
-                            at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.inputs, s.outputs,
-                            rows, panel, panel_end)
-    if s.kind > 0:
+                            at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.relu, s.inputs,
+                            s.outputs, rows, panel, panel_end)
+    if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, rows, columns,
                                      s.parameter)
@@ -41,9 +41,10 @@ cdef void dense_backward_input(
     if rows == 0 or panel == panel_end:
         return
     c.kernels.dense_backward_input(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
-                                   at(c, b, &s.weight, 0), s.inputs, s.outputs, rows, panel,
-                                   panel_end, b.scratch)
-    if s.kind > 0:
+                                   at(c, b, &s.weight, 0),
+                                   at(c, b, &s.saved, row) if s.relu else NULL, s.saved.leading,
+                                   s.inputs, s.outputs, rows, panel, panel_end, b.scratch)
+    if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_backward(
             s.kind, out, s.out.leading, out, s.out.leading,

@@ -13,10 +13,12 @@ cdef extern from "gemm_tile.h" nogil:
         VEC_BYTES
     void gemm_tile_f32(int rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
                        Py_ssize_t a_k, const float *b, Py_ssize_t b_k, float *c,
-                       Py_ssize_t ldc, const float *bias, bint accumulate) noexcept
+                       Py_ssize_t ldc, bint accumulate, const float *bias, bint relu,
+                       const float *gate, Py_ssize_t ldg) noexcept
     void gemm_tile_f64(int rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
                        Py_ssize_t a_k, const double *b, Py_ssize_t b_k, double *c,
-                       Py_ssize_t ldc, const double *bias, bint accumulate) noexcept
+                       Py_ssize_t ldc, bint accumulate, const double *bias, bint relu,
+                       const double *gate, Py_ssize_t ldg) noexcept
 
 cdef enum:
     PANEL_BYTES = 256
@@ -34,8 +36,8 @@ cdef inline Py_ssize_t panel_width(Py_ssize_t panel, Py_ssize_t columns, Py_ssiz
 
 cdef inline void strip(
     Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, const real *a, Py_ssize_t a_row,
-    Py_ssize_t a_k, const real *b, Py_ssize_t b_k, real *c, Py_ssize_t ldc, const real *bias,
-    bint accumulate,
+    Py_ssize_t a_k, const real *b, Py_ssize_t b_k, real *c, Py_ssize_t ldc, bint accumulate,
+    const real *bias, bint relu, const real *gate, Py_ssize_t ldg,
 ) noexcept nogil:
     """One panel of a product: any number of rows, cut into tiles of even height.
 
@@ -51,22 +53,27 @@ cdef inline void strip(
             vectors = min((width - column) // lanes, TILE_VECTORS)
             if real is float:
                 gemm_tile_f32(height, vectors, k, a + row * a_row, a_row, a_k, b + column, b_k,
-                              c + row * ldc + column, ldc,
-                              NULL if bias == NULL else bias + column, accumulate)
+                              c + row * ldc + column, ldc, accumulate,
+                              NULL if bias == NULL else bias + column, relu,
+                              NULL if gate == NULL else gate + row * ldg + column, ldg)
             else:
                 gemm_tile_f64(height, vectors, k, a + row * a_row, a_row, a_k, b + column, b_k,
-                              c + row * ldc + column, ldc,
-                              NULL if bias == NULL else bias + column, accumulate)
+                              c + row * ldc + column, ldc, accumulate,
+                              NULL if bias == NULL else bias + column, relu,
+                              NULL if gate == NULL else gate + row * ldg + column, ldg)
             column += vectors * lanes
         row += height
 
 
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
-    const real *bias, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
     Py_ssize_t panel_begin, Py_ssize_t panel_end,
 ) noexcept nogil:
-    """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs."""
+    """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs.
+
+    With `relu`, what is below zero becomes zero.
+    """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t begin = 0, k, panel, width
     cdef bint last
@@ -77,8 +84,8 @@ cdef void dense_forward(
             width = panel_width(panel, outputs, sizeof(real))
             strip(rows, width, k, x + begin, ldx, 1,
                   weight + panel * full * inputs + begin * width, width,
-                  out + panel * full, ldo,
-                  bias + panel * full if last and bias != NULL else NULL, begin > 0)
+                  out + panel * full, ldo, begin > 0,
+                  bias + panel * full if last and bias != NULL else NULL, relu and last, NULL, 0)
         begin += k
         if last:
             return
@@ -120,23 +127,27 @@ cdef inline void pack_transposed(
 
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
-    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    const real *gate, Py_ssize_t ldg, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
     Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch,
 ) noexcept nogil:
     """dx (rows, inputs) = dz (rows, outputs) . weight^T, for the given panels of inputs.
 
+    With a `gate` of dx's shape, the output of relu, dx becomes zero where it is not above zero.
     `scratch` holds FEATURE_BLOCK * PANEL_BYTES bytes: one block of the transposed weight.
     """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t panel, begin, k, width
+    cdef bint last
     for panel in range(panel_begin, panel_end):
         width = panel_width(panel, inputs, sizeof(real))
         begin = 0
         while begin < outputs:
             k = min(outputs - begin, FEATURE_BLOCK)
             pack_transposed(scratch, width, weight, inputs, outputs, panel * full, begin, begin + k)
+            last = begin + k == outputs
             strip(rows, width, k, dz + begin, ldz, 1, scratch, width, dx + panel * full, lddx,
-                  NULL, begin > 0)
+                  begin > 0, NULL, False,
+                  gate + panel * full if last and gate != NULL else NULL, ldg)
             begin += k
 
 
@@ -156,8 +167,8 @@ cdef void dense_backward_weight(
     while True:
         k = min(rows - begin, ROW_BLOCK)
         strip(input_end - input_begin, width, k, x + begin * ldx + input_begin, 1, ldx,
-              dz + begin * ldz + panel * full, ldz, dweight, width, NULL,
-              accumulate or begin > 0)
+              dz + begin * ldz + panel * full, ldz, dweight, width, accumulate or begin > 0, NULL,
+              False, NULL, 0)
         begin += k
         if begin >= rows:
             return
@@ -167,24 +178,16 @@ cdef void dense_backward_bias(
     real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
     bint accumulate,
 ) noexcept nogil:
-    """dbias (+)= the sum of dz over its rows, row blocks summed each by itself, then in order."""
-    cdef real total[16]
-    cdef Py_ssize_t column, width, begin, row, c
-    for column in range(0, outputs, 16):
-        width = min(outputs - column, 16)
-        begin = 0
-        while True:
-            for c in range(16):
-                total[c] = 0
-            for row in range(begin, min(begin + ROW_BLOCK, rows)):
-                for c in range(width):
-                    total[c] = total[c] + dz[row * ldz + column + c]
-            for c in range(width):
-                dbias[column + c] = (
-                    dbias[column + c] + total[c] if accumulate or begin > 0 else total[c])
-            begin += ROW_BLOCK
-            if begin >= rows:
-                break
+    """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one."""
+    cdef real one = 1
+    cdef Py_ssize_t begin = 0, k
+    while True:
+        k = min(rows - begin, ROW_BLOCK)
+        strip(1, outputs, k, &one, 0, 0, dz + begin * ldz, ldz, dbias, outputs,
+              accumulate or begin > 0, NULL, False, NULL, 0)
+        begin += k
+        if begin >= rows:
+            return
 
 
 cdef void pack_panels(

@@ -1,12 +1,14 @@
 /* The tile of a matrix product: up to 6 rows by TILE_VECTORS vectors of accumulators.
 
-       c[i, j] (+)= sum over p < k of a[i, p] * b[p, j]   (+ bias[j])
+       c[i, j] (+)= sum over p < k of a[i, p] * b[p, j]   (+ bias[j], then relu or its gradient)
 
    a[i, p] stands at a[i * a_row + p * a_k] (broadcast: any strides serve), row p of b at
    b + p * b_k (whole vectors), row i of c at c + i * ldc. Every output is one chain of fused
    multiply-adds over p in increasing order that starts at zero; then what c holds is added to it
    (`accumulate`), then the bias. That order is the contract that makes the bits equal on every
-   instruction-set level and for every way of cutting the work.
+   instruction-set level and for every way of cutting the work. At the end, with `relu`, what is
+   below zero becomes zero; with a `gate`, shaped as c, what stands where the gate is not above
+   zero (relu's gradient, by its output).
 
    rows and vectors are constants in each variant and every loop over the accumulators is unrolled
    whole: otherwise the compiler keeps them in memory, at less than half the speed. */
@@ -22,7 +24,8 @@
 #define DEFINE_TILE(S, T)                                                                          \
     TILE_INLINE void tile_##S(const int rows, const int vectors, ptrdiff_t k, const T *a,          \
                               ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k, T *c,     \
-                              ptrdiff_t ldc, const T *bias, int accumulate)                        \
+                              ptrdiff_t ldc, int accumulate, const T *bias, int relu,              \
+                              const T *gate, ptrdiff_t ldg)                                        \
     {                                                                                              \
         vec_##S sum[TILE_ROWS][TILE_VECTORS];                                                      \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
@@ -45,6 +48,11 @@
             if (bias)                                                                              \
                 UNROLL for (int i = 0; i < rows; i++)                                              \
                     sum[i][v] = sum[i][v] + vec_load_##S(bias + column);                           \
+            if (relu)                                                                              \
+                UNROLL for (int i = 0; i < rows; i++) sum[i][v] = vec_relu_##S(sum[i][v]);         \
+            if (gate)                                                                              \
+                UNROLL for (int i = 0; i < rows; i++)                                              \
+                    sum[i][v] = vec_gate_##S(sum[i][v], vec_load_##S(gate + i * ldg + column));    \
             UNROLL for (int i = 0; i < rows; i++)                                                  \
                 vec_store_##S(c + i * ldc + column, sum[i][v]);                                    \
         }                                                                                          \
@@ -53,7 +61,8 @@
     /* The variant for (rows, vectors), 1 <= rows <= TILE_ROWS, 1 <= vectors <= TILE_VECTORS. */   \
     static void gemm_tile_##S(int rows, int vectors, ptrdiff_t k, const T *a, ptrdiff_t a_row,     \
                               ptrdiff_t a_k, const T *b, ptrdiff_t b_k, T *c, ptrdiff_t ldc,       \
-                              const T *bias, int accumulate)                                       \
+                              int accumulate, const T *bias, int relu, const T *gate,              \
+                              ptrdiff_t ldg)                                                       \
     {                                                                                              \
         switch (rows * 8 + vectors) {                                                              \
             TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                            \
@@ -63,7 +72,7 @@
 
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
-        tile_##S(R, V, k, a, a_row, a_k, b, b_k, c, ldc, bias, accumulate);                        \
+        tile_##S(R, V, k, a, a_row, a_k, b, b_k, c, ldc, accumulate, bias, relu, gate, ldg);       \
         break;
 
 #if TILE_VECTORS == 4

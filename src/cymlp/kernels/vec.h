@@ -1,7 +1,8 @@
 /* Registers: one vector type per dtype, its width taken from the level's own macros.
 
-   Only what a tile of registers needs stands here: an unaligned load and store, a broadcast and a
-   fused multiply-add. Elementwise loops need none of it: the compiler vectorises them by itself. */
+   Only what a tile of registers needs stands here: an unaligned load and store, a broadcast, a
+   fused multiply-add, relu (x < 0 ? 0 : x, which NaN and -0 pass) and its gradient, the gate
+   (s <= 0 ? 0 : x). Elementwise loops need none of it: the compiler vectorises them by itself. */
 #ifndef CYMLP_VEC_H
 #define CYMLP_VEC_H
 
@@ -18,6 +19,12 @@ typedef __m512d vec_f64;
 #define vec_set_f64 _mm512_set1_pd
 #define vec_fma_f32 _mm512_fmadd_ps
 #define vec_fma_f64 _mm512_fmadd_pd
+#define vec_relu_f32(x) _mm512_max_ps(_mm512_setzero_ps(), x)
+#define vec_relu_f64(x) _mm512_max_pd(_mm512_setzero_pd(), x)
+#define vec_gate_f32(x, s) _mm512_maskz_mov_ps( \
+    _mm512_cmp_ps_mask(s, _mm512_setzero_ps(), _CMP_NLE_UQ), x)
+#define vec_gate_f64(x, s) _mm512_maskz_mov_pd( \
+    _mm512_cmp_pd_mask(s, _mm512_setzero_pd(), _CMP_NLE_UQ), x)
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #define VEC_BYTES 32
@@ -28,6 +35,10 @@ typedef __m256d vec_f64;
 #define vec_set_f64 _mm256_set1_pd
 #define vec_fma_f32 _mm256_fmadd_ps
 #define vec_fma_f64 _mm256_fmadd_pd
+#define vec_relu_f32(x) _mm256_max_ps(_mm256_setzero_ps(), x)
+#define vec_relu_f64(x) _mm256_max_pd(_mm256_setzero_pd(), x)
+#define vec_gate_f32(x, s) _mm256_and_ps(_mm256_cmp_ps(s, _mm256_setzero_ps(), _CMP_NLE_UQ), x)
+#define vec_gate_f64(x, s) _mm256_and_pd(_mm256_cmp_pd(s, _mm256_setzero_pd(), _CMP_NLE_UQ), x)
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #define VEC_BYTES 16
@@ -38,6 +49,10 @@ typedef float64x2_t vec_f64;
 #define vec_set_f64 vdupq_n_f64
 #define vec_fma_f32(a, b, c) vfmaq_f32(c, a, b)
 #define vec_fma_f64(a, b, c) vfmaq_f64(c, a, b)
+#define vec_relu_f32(x) vbslq_f32(vcltzq_f32(x), vdupq_n_f32(0), x)
+#define vec_relu_f64(x) vbslq_f64(vcltzq_f64(x), vdupq_n_f64(0), x)
+#define vec_gate_f32(x, s) vbslq_f32(vclezq_f32(s), vdupq_n_f32(0), x)
+#define vec_gate_f64(x, s) vbslq_f64(vclezq_f64(s), vdupq_n_f64(0), x)
 #else /* x86-64-v2: no fused multiply-add, so its bits differ (it stands outside that promise) */
 #include <immintrin.h>
 #define VEC_BYTES 16
@@ -48,6 +63,10 @@ typedef __m128d vec_f64;
 #define vec_set_f64 _mm_set1_pd
 #define vec_fma_f32(a, b, c) ((a) * (b) + (c))
 #define vec_fma_f64(a, b, c) ((a) * (b) + (c))
+#define vec_relu_f32(x) _mm_max_ps(_mm_setzero_ps(), x)
+#define vec_relu_f64(x) _mm_max_pd(_mm_setzero_pd(), x)
+#define vec_gate_f32(x, s) _mm_and_ps(_mm_cmpnle_ps(s, _mm_setzero_ps()), x)
+#define vec_gate_f64(x, s) _mm_and_pd(_mm_cmpnle_pd(s, _mm_setzero_pd()), x)
 #endif
 
 #define VEC_LANES_f32 (VEC_BYTES / 4)
