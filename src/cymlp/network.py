@@ -14,7 +14,6 @@ from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_l
                          check_output, summary_text)
 from .engine.program import Program
 from .engine.runtime import Engine
-from .initializers import initialize
 from .layers import Activation, Dense, Dropout, activation_rows
 from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
@@ -78,7 +77,7 @@ class Network:
         place = generator.bit_generator.state
         try:
             self._start(int(generator.integers(2**64, dtype=np.uint64)))
-            self._initialize(generator)
+            self.parameters.initialize(self.layers, generator, self.dtype)
         except BaseException:
             generator.bit_generator.state = place   # a network that failed has drawn nothing
             raise
@@ -88,21 +87,6 @@ class Network:
             raise AttributeError(f"{name}: what a network was made with cannot be replaced; of its "
                                  "parameters set one at a time, net.parameters[name] = array")
         object.__setattr__(self, name, value)
-
-    def _initialize(self, generator: np.random.Generator) -> None:
-        """Give every parameter its first values, in layer order."""
-        for parameter in self._layout:
-            index, part = parameter.name.split(".")
-            layer = self.layers[int(index)]
-            if part == "bias":
-                spec = layer.bias_initializer
-            else:
-                spec = layer.weight_initializer or layer.activation.initializer
-            try:
-                values = initialize(spec, parameter.shape, generator, self.dtype)
-            except ValueError as error:
-                raise ValueError(f"layers[{index}], {part}: {error}") from None
-            self.parameters[parameter.name] = values
 
     def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None) -> None:
         """Take over a description, every part of it checked."""
@@ -125,12 +109,12 @@ class Network:
         row = kernels.optimizer_table()[self.optimizer.kernel]
         states = self.optimizer.states()
         hyper = self.optimizer.hyper()
-        columns = 1 if isinstance(self.loss, CategoricalCrossEntropy) else self.out_features
+        categorical = isinstance(self.loss, CategoricalCrossEntropy)
         self._engine = Engine(
             self._parameter_bytes, [self.optimizer.initial_state(name) for name in states],
             [row["states"].index(name) for name in states], self.dtype, row["kind"],
             [hyper[name] for name in row["hyper"]], self.in_features, self.out_features,
-            target_limits(self.loss), columns, key)
+            target_limits(self.loss), 1 if categorical else self.out_features, categorical, key)
         self.parameters = Parameters(self._engine, self._layout)
 
     # -- plans -------------------------------------------------------------------------------
@@ -204,7 +188,8 @@ class Network:
         >>> probabilities.shape, round(float(probabilities.sum()), 6)
         ((1, 2), 1.0)
         """
-        return self._run_forward("predict", X, out)
+        result = self._engine.try_predict(True, X, out)
+        return self._run_forward("predict", X, out) if result is None else result
 
     def forward(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Like :meth:`predict`, but before the output activation: the logits.
@@ -229,7 +214,8 @@ class Network:
         >>> net.forward([[0.5, 1.0, 2.0]])
         array([[1.5]], dtype=float32)
         """
-        return self._run_forward("forward", X, out)
+        result = self._engine.try_predict(False, X, out)
+        return self._run_forward("forward", X, out) if result is None else result
 
     def _run_forward(self, kind: str, X: Any, out: Any) -> np.ndarray:
         X = as_input(X, self.in_features)
@@ -268,6 +254,10 @@ class Network:
         >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
         (1.0, 1.0)
         """
+        if sample_weight is None:
+            loss = self._engine.try_train_step(X, y)
+            if loss is not None:
+                return loss
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         program = self._program("train", X.shape[0], labels, sample_weight is not None)
         return self._engine.train_step(program, X, y, sample_weight, labels)

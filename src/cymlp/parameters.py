@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import as_real_array
+from .initializers import initialize
 
 __all__ = ["Parameters"]
 
@@ -33,6 +34,20 @@ class Parameters(Mapping):
     def __init__(self, engine: Any, layout: Any) -> None:
         self._engine = engine
         self._layout = {parameter.name: parameter for parameter in layout}
+
+    def initialize(self, layers: Any, generator: np.random.Generator, dtype: np.dtype) -> None:
+        """Give every parameter its first values, in layer order."""
+        for parameter in self._layout.values():
+            index, part = parameter.name.split(".")
+            layer = layers[int(index)]
+            if part == "bias":
+                spec = layer.bias_initializer
+            else:
+                spec = layer.weight_initializer or layer.activation.initializer
+            try:
+                self[parameter.name] = initialize(spec, parameter.shape, generator, dtype)
+            except ValueError as error:
+                raise ValueError(f"layers[{index}], {part}: {error}") from None
 
     def _find(self, name: str):
         try:

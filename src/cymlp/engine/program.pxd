@@ -10,6 +10,9 @@ cdef class Program:
     cdef readonly Py_ssize_t multiply_adds
     cdef readonly Py_ssize_t chunk
     cdef readonly Py_ssize_t workspace_bytes
+    cdef bint updates
+    cdef bint predicts
+    cdef bint keeps_gradients
     cdef list spare
     cdef tuner_t tuner
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1

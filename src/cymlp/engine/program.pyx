@@ -57,6 +57,9 @@ cdef class Program:
         self.chunk = plan.chunk
         self.workspace_bytes = plan.workspace_bytes
         self.multiply_adds = plan.multiply_adds
+        self.updates = plan.kind == "train"
+        self.predicts = plan.kind == "predict"
+        self.keeps_gradients = plan.keeps_gradients
         self.steps = <step_t *>calloc(max(len(plan.steps), 1), sizeof(step_t))
         if self.steps == NULL:
             raise MemoryError("no memory for the steps of a plan")
@@ -77,6 +80,7 @@ cdef class Program:
         operands = step.operands
         s.op = POINTWISE_LOSS if step.op in losses else _OPS[step.op]
         s.kind = kind_of(step, levels.activation_table(), losses)
+        s.relu = attributes.get("activation") == "relu"
         s.wait = step.wait
         s.out = place(places, operands, "out")
         s.x = place(places, operands, "x")

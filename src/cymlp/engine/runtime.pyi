@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +16,8 @@ class Engine:
     def __init__(
         self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],
         dtype: np.dtype, optimizer: int, hyper: Sequence[float], in_features: int,
-        out_features: int, limits: tuple[float, float], value_count: float, key: int,
+        out_features: int, limits: tuple[float, float], value_count: float, takes_labels: bool,
+        key: int,
     ) -> None: ...
     def read(self, offset: int, shape: tuple[int, ...]) -> NDArray: ...
     def write(self, offset: int, values: ArrayLike) -> None: ...
@@ -24,6 +26,8 @@ class Engine:
     def check(
         self, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
     ) -> None: ...
+    def try_predict(self, predict: bool, x: Any, out: Any) -> NDArray | None: ...
+    def try_train_step(self, x: Any, y: Any) -> float | None: ...
     def predict(self, program: Program, x: NDArray, out: NDArray) -> None: ...
     def train_step(
         self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,

@@ -15,7 +15,7 @@ from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.program cimport Program
-from cymlp.engine.sources cimport describe
+from cymlp.engine.sources cimport are_apart, describe, is_plain
 from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
 from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.engine.walk cimport batch_job, predict_job, seconds, train_job
@@ -30,7 +30,17 @@ cdef enum:
     # threads may have gone to sleep, and in a step of an epoch, whose threads are awake.
     CALL_GRAIN = 4_000_000
     STEP_GRAIN = 1_000_000
+    # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
+    SHORT = 100_000
     SPARE_WORKSPACES = 4
+    # The kinds of calls that go the short way, and their programs: for 1, 2, 4, ... 4096 rows.
+    FORWARD = 0
+    PREDICT = 1
+    STEP_LABELS = 2
+    STEP_DENSE = 3
+    KINDS = 4
+    SIZES = 13
+    CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 
 cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
 
@@ -39,6 +49,14 @@ cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1
     """Raise an exception that was put aside."""
     PyErr_Restore(kind, value, trace)
     return -1
+
+
+cdef inline Py_ssize_t size_of(long long rows) noexcept nogil:
+    """Which of the programs for 1, 2, 4, ... rows serves so many."""
+    cdef Py_ssize_t size = 0
+    while size < SIZES - 1 and 1LL << size < rows:
+        size += 1
+    return size
 
 
 cdef int run_call(
@@ -86,6 +104,10 @@ cdef class Engine:
         Width of an input and of an output row.
     limits : tuple of two floats
         Least and greatest value that a dense target may have.
+    value_count : float
+        Columns that a row's loss is a mean of.
+    takes_labels : bool
+        Whether targets of one dimension are class numbers.
     key : int
         64 bits that the random numbers of dropout and shuffling come from.
     """
@@ -94,6 +116,7 @@ cdef class Engine:
     cdef readonly Py_ssize_t parameter_bytes
     cdef readonly object dtype
     cdef int code
+    cdef int type
     cdef Py_ssize_t item
     cdef const kernels_t *kernels
     cdef int optimizer
@@ -104,19 +127,22 @@ cdef class Engine:
     cdef double low
     cdef double high
     cdef double value_count
+    cdef bint takes_labels
     cdef readonly unsigned long long key
     cdef public long long step
     cdef public long long epoch
     cdef readonly int last_threads      # how many the last call has used (for tests)
     cdef Gate gate
+    cdef list known                     # programs of calls that go the short way
 
     def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
-                 out_features, limits, value_count, key):
+                 out_features, limits, value_count, takes_labels, key):
         cdef int i
         self.arena = Memory(parameter_bytes * (1 + len(states)))
         self.parameter_bytes = parameter_bytes
         self.dtype = np.dtype(dtype)
         self.code = self.dtype == np.float64
+        self.type = cnp.NPY_DOUBLE if self.code else cnp.NPY_FLOAT
         self.item = 8 if self.code else 4
         self.kernels = typed_kernels(self.code)
         self.optimizer = optimizer
@@ -132,8 +158,10 @@ cdef class Engine:
         self.out_features = out_features
         self.low, self.high = limits
         self.value_count = value_count
+        self.takes_labels = takes_labels
         self.key = key
         self.gate = Gate()
+        self.known = [None] * (KINDS * SIZES)
 
     cdef void _fill(self, Py_ssize_t offset, double value) noexcept:
         cdef Py_ssize_t i
@@ -196,11 +224,12 @@ cdef class Engine:
 
     # -- checking what comes in ----------------------------------------------------------------
 
-    cdef int _check_input(self, source_t *x, cnp.ndarray array) except -1:
-        if array.ndim != 2 or array.shape[1] != self.in_features:
+    cdef Py_ssize_t _rows(self, cnp.ndarray x) except -1:
+        """How many rows the input has, its shape checked."""
+        if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_DIM(x, 1) != self.in_features:
             raise ValueError(f"X: expected an array of shape (n, {self.in_features}), "
-                             f"got shape {tuple((<object>array).shape)}")
-        return describe(x, array, "X")
+                             f"got shape {tuple((<object>x).shape)}")
+        return cnp.PyArray_DIM(x, 0)
 
     cdef int _check_target(self, call_t *call, cnp.ndarray target, bint labels) except -1:
         """Shape and values of the targets, before anything is changed."""
@@ -244,81 +273,12 @@ cdef class Engine:
         """Look at all targets and weights before the first of several calls on them."""
         cdef call_t call
         memset(&call, 0, sizeof(call_t))
-        self._check_input(&call.x, x)
+        self._rows(x)
+        describe(&call.x, x, "X")
         self._check_target(&call, target, labels)
         self._check_weight(&call, weight)
 
     # -- calls ---------------------------------------------------------------------------------
-
-    cdef int _open(self, call_t *call, Program program, cnp.ndarray x) except -1:
-        """Fill in what every call needs."""
-        cdef int i
-        memset(call, 0, sizeof(call_t))
-        self._check_input(&call.x, x)
-        program.fill(call)
-        call.item = self.item
-        call.kernels = self.kernels
-        call.arena = self.arena.data
-        call.optimizer = self.optimizer
-        call.keeps_gradients = program.plan.keeps_gradients
-        call.updates = program.plan.kind == "train"
-        call.hyper = self.hyper
-        call.state_offset = self.state_offset
-        call.key = self.key
-        call.rows = call.x.rows
-        call.value_count = self.value_count
-        return 0
-
-    cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
-        """Run the job with a workspace, which is kept for the program's next call."""
-        self._keep(program, self._run_with(call, program, job, threads))
-        return 0
-
-    cdef int _keep(self, Program program, Memory workspace) except -1:
-        if len(program.spare) < SPARE_WORKSPACES:
-            program.spare.append(workspace)
-        return 0
-
-    cdef Memory _run_with(self, call_t *call, Program program, team_job job, int threads):
-        """Run the job and return the workspace that it has used."""
-        cdef Memory workspace
-        cdef PyObject *kind = NULL
-        cdef PyObject *value = NULL
-        cdef PyObject *trace = NULL
-        cdef int used
-        cdef int copies = threads if job == predict_job else 1
-        cdef Py_ssize_t room = call.workspace_bytes * copies + <Py_ssize_t>SCRATCH_BYTES * threads
-        cdef Py_ssize_t size = room + <Py_ssize_t>sizeof(call_t)
-        cdef call_t *shared
-        workspace = program.spare.pop() if program.spare else None
-        if workspace is None or workspace.size != size:
-            workspace = Memory(size)
-        call.workspace = workspace.data
-        call.scratch = workspace.data + call.workspace_bytes * copies
-        self.gate.enter(call.updates)
-        try:
-            call.step = self.step
-            call.first_epoch = self.epoch
-            call.handling = &self.gate.handling
-            # What the team's threads share is not on this thread's stack: Python ends a daemon
-            # thread that asks for the GIL while the process exits, and the others go on a while.
-            shared = <call_t *>(workspace.data + room)
-            shared[0] = call[0]
-            with nogil:
-                used = run_call(shared, job, threads, &program.tuner)
-            call[0] = shared[0]
-            if call.stop:
-                # No Python code may run with the exception of a signal's handler pending.
-                PyErr_Fetch(&kind, &value, &trace)
-            self.last_threads = used
-            if call.updates:
-                self.step = call.step
-                self.epoch += call.epochs_done
-        finally:
-            self.gate.leave(call.updates)
-        if call.stop:
-            raise_again(kind, value, trace)
-        return workspace
 
     cdef int _threads(self, Program program, long long rows, long long grain) noexcept:
         """How many threads the work is worth."""
@@ -327,25 +287,138 @@ cdef class Engine:
             return 1
         return <int>min(<double>thread_count(), work / grain)
 
+    cdef Memory _open(self, Program program, cnp.ndarray x, int threads, int copies):
+        """Memory for a call: first the call itself, filled in as every call needs it.
+
+        What the team's threads share is not on the caller's stack: Python ends a daemon thread
+        that asks for the GIL while the process exits, and the others go on a while.
+        """
+        cdef call_t *call
+        cdef Py_ssize_t size = (CALL_BYTES + program.workspace_bytes * copies
+                                + <Py_ssize_t>SCRATCH_BYTES * threads)
+        cdef Memory memory = program.spare.pop() if program.spare else None
+        if memory is None or memory.size != size:
+            memory = Memory(size)
+        call = <call_t *>memory.data
+        memset(call, 0, sizeof(call_t))
+        describe(&call.x, x, "X")
+        program.fill(call)
+        call.item = self.item
+        call.kernels = self.kernels
+        call.arena = self.arena.data
+        call.optimizer = self.optimizer
+        call.keeps_gradients = program.keeps_gradients
+        call.updates = program.updates
+        call.hyper = self.hyper
+        call.state_offset = self.state_offset
+        call.key = self.key
+        call.rows = call.x.rows
+        call.value_count = self.value_count
+        call.workspace = memory.data + CALL_BYTES
+        call.scratch = call.workspace + call.workspace_bytes * copies
+        call.handling = &self.gate.handling
+        return memory
+
+    cdef int _keep(self, Program program, Memory memory) except -1:
+        """Keep a call's memory for the program's next one."""
+        if len(program.spare) < SPARE_WORKSPACES:
+            program.spare.append(memory)
+        return 0
+
+    cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
+        cdef PyObject *kind = NULL
+        cdef PyObject *value = NULL
+        cdef PyObject *trace = NULL
+        self.gate.enter(call.updates)
+        try:
+            call.step = self.step
+            call.first_epoch = self.epoch
+            if job != train_job and program.multiply_adds * call.rows < SHORT:
+                self.last_threads = 1
+                job(call, 0, 1)
+            else:
+                with nogil:
+                    self.last_threads = run_call(call, job, threads, &program.tuner)
+            if call.stop:
+                # No Python code may run with the exception of a signal's handler pending.
+                PyErr_Fetch(&kind, &value, &trace)
+            if call.updates:
+                self.step = call.step
+                self.epoch += call.epochs_done
+        finally:
+            self.gate.leave(call.updates)
+        if call.stop:
+            raise_again(kind, value, trace)
+        return 0
+
     def predict(self, Program program not None, cnp.ndarray x not None, cnp.ndarray out not None):
         """Run a plan of the kind "predict" or "forward" on the rows of `x` into `out`."""
-        cdef call_t call
-        cdef int threads
-        self._open(&call, program, x)
+        cdef Py_ssize_t rows = self._rows(x)
+        cdef int threads = self._threads(program, rows, CALL_GRAIN)
+        self.known[size_of(rows) * KINDS + (PREDICT if program.predicts else FORWARD)] = program
+        cdef Memory memory = self._open(program, x, threads, threads)
+        cdef call_t *call = <call_t *>memory.data
         call.out = cnp.PyArray_BYTES(out)
         call.out_row_stride = cnp.PyArray_STRIDE(out, 0)
         call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
-        threads = self._threads(program, call.rows, CALL_GRAIN)
-        self._run(&call, program, predict_job, threads)
+        self._run(call, program, predict_job, threads)
+        self._keep(program, memory)
 
-    cdef Memory _run_batch(self, call_t *call, Program program, cnp.ndarray x,
-                           cnp.ndarray target, weight, bint labels):
-        """Check one batch and run a plan on it; returns the workspace, for the caller to keep."""
-        self._open(call, program, x)
+    # -- the short way: what plain arrays need no closer look for -------------------------------
+
+    def try_predict(self, bint predict, x, out):
+        """Results for a plain array by a program that is known, in `out` or in a new array.
+
+        Returns None, with nothing done, where there is no such program, or where `x` or `out` is
+        anything but a contiguous array of the very shape, apart from each other.
+        """
+        cdef Program program
+        cdef cnp.npy_intp shape[2]
+        if not is_plain(x, 2) or cnp.PyArray_DIM(x, 1) != self.in_features:
+            return None
+        shape[0], shape[1] = cnp.PyArray_DIM(x, 0), self.out_features
+        program = self.known[size_of(shape[0]) * KINDS + (PREDICT if predict else FORWARD)]
+        if program is None:
+            return None
+        if out is None:
+            out = cnp.PyArray_EMPTY(2, shape, self.type, False)
+        elif not (is_plain(out, 2) and cnp.PyArray_ISWRITEABLE(out)
+                  and cnp.PyArray_TYPE(out) == self.type
+                  and cnp.PyArray_DIM(out, 0) == shape[0]
+                  and cnp.PyArray_DIM(out, 1) == shape[1] and are_apart(x, out)):
+            return None
+        self.predict(program, x, out)
+        return out
+
+    def try_train_step(self, x, y):
+        """The loss of a training step on plain arrays, or None; see `try_predict`."""
+        cdef Program program
+        cdef Py_ssize_t rows
+        cdef bint labels = False
+        if not is_plain(x, 2) or cnp.PyArray_DIM(x, 1) != self.in_features:
+            return None
+        if is_plain(y, 1):
+            labels = self.takes_labels
+            if not labels and self.out_features > 1:
+                return None
+        elif not is_plain(y, 2) or cnp.PyArray_DIM(y, 1) != self.out_features:
+            return None
+        rows = cnp.PyArray_DIM(x, 0)
+        program = self.known[size_of(rows) * KINDS + (STEP_LABELS if labels else STEP_DENSE)]
+        if program is None or rows == 0 or rows != cnp.PyArray_DIM(y, 0):
+            return None
+        return self.train_step(program, x, y, None, labels)
+
+    cdef Memory _run_batch(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
+                           bint labels):
+        """Check one batch and run a plan on it; returns the memory, for the caller to keep."""
+        cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
+        cdef Memory memory = self._open(program, x, threads, 1)
+        cdef call_t *call = <call_t *>memory.data
         self._check_target(call, target, labels)
         self._check_weight(call, weight)
-        return self._run_with(call, program, batch_job,
-                              self._threads(program, call.rows, CALL_GRAIN))
+        self._run(call, program, batch_job, threads)
+        return memory
 
     cdef double _mean_loss(self, call_t *call) noexcept:
         """The loss of a call's only batch from the sum over its rows."""
@@ -362,32 +435,36 @@ cdef class Engine:
     def train_step(self, Program program not None, cnp.ndarray x not None,
                    cnp.ndarray target not None, weight, bint labels):
         """One step of the optimizer; returns the loss before it."""
-        cdef call_t call
-        self._keep(program, self._run_batch(&call, program, x, target, weight, labels))
-        return self._mean_loss(&call)
+        if weight is None:
+            self.known[size_of(self._rows(x)) * KINDS
+                       + (STEP_LABELS if labels else STEP_DENSE)] = program
+        cdef Memory memory = self._run_batch(program, x, target, weight, labels)
+        self._keep(program, memory)
+        return self._mean_loss(<call_t *>memory.data)
 
     def evaluate(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels):
         """Loss and metric, each a mean over the rows."""
-        cdef call_t call
-        self._keep(program, self._run_batch(&call, program, x, target, weight, labels))
-        return self._mean_loss(&call), call.metric_sum
+        cdef Memory memory = self._run_batch(program, x, target, weight, labels)
+        cdef call_t *call = <call_t *>memory.data
+        self._keep(program, memory)
+        return self._mean_loss(call), call.metric_sum
 
     def gradients(self, Program program not None, cnp.ndarray x not None,
                   cnp.ndarray target not None, weight, bint labels):
         """Loss, gradients, and every array of the workspace where the batch is one chunk."""
-        cdef call_t call
-        cdef Memory workspace = self._run_batch(&call, program, x, target, weight, labels)
-        gradients = {p.name: self._copy_out(workspace.data + <Py_ssize_t>p.offset, p.shape)
+        cdef Memory memory = self._run_batch(program, x, target, weight, labels)
+        cdef call_t *call = <call_t *>memory.data
+        gradients = {p.name: self._copy_out(call.workspace + <Py_ssize_t>p.offset, p.shape)
                      for p in program.plan.parameters}
         buffers = {}
         if call.rows <= call.chunk:
             for b in program.plan.buffers:
-                whole = np.frombuffer((<char *>workspace.data)[b.offset:b.offset + call.rows
+                whole = np.frombuffer((<char *>call.workspace)[b.offset:b.offset + call.rows
                                       * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
                 buffers[b.name] = whole.reshape(call.rows, b.leading)[:, :b.columns].copy()
-        self._keep(program, workspace)
-        return self._mean_loss(&call), gradients, buffers
+        self._keep(program, memory)
+        return self._mean_loss(call), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
             cnp.ndarray target not None, weight, bint labels, cnp.ndarray order, long long batch_size,
@@ -397,10 +474,11 @@ cdef class Engine:
         Returns (losses, metrics, seconds), one entry for each epoch. A signal whose
         handler raises ends it early, between two steps.
         """
-        cdef call_t call
-        self._open(&call, program, x)
-        self._check_target(&call, target, labels)
-        self._check_weight(&call, weight)
+        cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
+        cdef Memory memory = self._open(program, x, threads, 1)
+        cdef call_t *call = <call_t *>memory.data
+        self._check_target(call, target, labels)
+        self._check_weight(call, weight)
         cdef cnp.ndarray losses = np.zeros(epochs), metrics = np.zeros(epochs)
         cdef cnp.ndarray times = np.zeros(epochs)
         call.order = <long long *>cnp.PyArray_DATA(order) if shuffle else NULL
@@ -411,7 +489,7 @@ cdef class Engine:
         call.epoch_loss = <double *>cnp.PyArray_DATA(losses)
         call.epoch_metric = <double *>cnp.PyArray_DATA(metrics)
         call.epoch_seconds = <double *>cnp.PyArray_DATA(times)
-        self._run(&call, program, train_job,
-                  self._threads(program, min(batch_size, call.rows), STEP_GRAIN))
+        self._run(call, program, train_job, threads)
         done = call.epochs_done
+        self._keep(program, memory)
         return losses[:done], metrics[:done], times[:done]

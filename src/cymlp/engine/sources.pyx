@@ -10,13 +10,13 @@ cdef int describe_type(source_t *source, cnp.ndarray array, str name) except -1:
     """Where an array begins, and of what type it is."""
     cdef cnp.dtype dtype = array.descr
     cdef char kind = dtype.kind
-    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
+    cdef int item = cnp.PyArray_ITEMSIZE(array)
     if kind == c"b":
         source.type = 0
-    elif kind == c"i" or kind == c"u":
-        source.type = {1: 1, 2: 3, 4: 5, 8: 7}[item] + (kind == c"u")
-    elif kind == c"f":
-        source.type = {2: 9, 4: 10, 8: 11}.get(item, 12)
+    elif kind == c"i" or kind == c"u":      # of 1, 2, 4, 8 bytes
+        source.type = 1 + 2 * ((item > 1) + (item > 2) + (item > 4)) + (kind == c"u")
+    elif kind == c"f":                      # of 2, 4, 8 bytes, or more
+        source.type = 9 + (item > 2) + (item > 4) + (item > 8)
     else:
         raise TypeError(f"{name}: expected an array of real numbers, got dtype {array.dtype}")
     source.swapped = not cnp.PyArray_ISNOTSWAPPED(array)
@@ -36,3 +36,18 @@ cdef int describe(source_t *source, cnp.ndarray array, str name) except -1:
         source.columns = 1
         source.column_stride = cnp.PyArray_ITEMSIZE(array)
     return 0
+
+
+cdef bint is_plain(object array, int dimensions) noexcept:
+    """A C-contiguous numpy array of real numbers in native order, of a given dimension."""
+    if not cnp.PyArray_CheckExact(array) or cnp.PyArray_NDIM(array) != dimensions:
+        return False
+    cdef char kind = (<cnp.ndarray>array).descr.kind
+    return (cnp.PyArray_ISCARRAY_RO(array)
+            and (kind == c"f" or kind == c"i" or kind == c"u" or kind == c"b"))
+
+
+cdef bint are_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether two contiguous arrays share no memory."""
+    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
+            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))

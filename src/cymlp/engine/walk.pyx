@@ -98,7 +98,7 @@ cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         b.last_piece = b.piece_first + b.piece_rows == b.rows
         run_piece(c, b, thread, threads)
         b.piece_first += b.piece_rows
-        if not c.updates:           # a training step is never left in the middle
+        if not c.updates and not b.last_piece:  # a training step is never left in the middle
             if thread == 0:
                 look_for_signals(c)
             team_barrier(threads)
@@ -204,5 +204,5 @@ cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
         b.piece_rows = min(c.chunk, b.rows - b.piece_first)
         run_piece(c, &b, 0, 1)
         b.piece_first += b.piece_rows
-        if thread == 0:
+        if thread == 0 and b.piece_first < b.rows:
             look_for_signals(c)
