@@ -105,7 +105,7 @@ class Eager(EpochPeer):
         rows, targets = (torch.from_numpy(array) for array in batch)
 
         def parameters():
-            return [p.detach().T.contiguous().numpy() for p in network.parameters()]
+            return [p.detach().numpy().T for p in network.parameters()]
 
         return lambda: step(rows, targets).item(), parameters
 

@@ -49,7 +49,7 @@ class ScikitLearn(Peer):
             raise Unsupported("a classifier of one or of more than two outputs only")
         network = classifier(case, shuffle=False)
         rows = np.zeros((case.batch, case.widths[0]), case.dtype)
-        network.partial_fit(rows, np.zeros(case.batch, int), classes(case))
+        network.partial_fit(rows, np.zeros(case.batch, int), classes=classes(case))
         for layer, (weight, bias) in enumerate(weights):
             network.coefs_[layer][...] = weight
             network.intercepts_[layer][...] = bias
@@ -83,7 +83,7 @@ class ScikitLearn(Peer):
                 network.fit(*data.train)
                 epochs = network.n_iter_
             for epochs in range(1, case.epochs + 1) if case.accuracy is not None else ():
-                network.partial_fit(*data.train, classes(case))
+                network.partial_fit(*data.train, classes=classes(case))
                 if network.score(*data.test) >= case.accuracy:
                     break
             return {"loss": network.loss_, "accuracy": network.score(*data.test),
