@@ -16,6 +16,7 @@ import traceback
 from multiprocessing.connection import Connection
 
 CHECKED_STEPS = 3
+CALIBRATIONS = 4        # each comes closer: the first calls are slow ones
 LARGEST_ANSWER = 1 << 20    # elements of an array that are sent to be compared
 
 
@@ -112,8 +113,13 @@ class Session:
 
     def calibrate(self, seconds: float) -> int:
         """How many repetitions take about so long."""
-        self.round(1)
-        return max(1, int(seconds / max(self.round(2), 1e-9)))
+        repetitions, taken = 1, 0.0
+        for _ in range(CALIBRATIONS):
+            if taken >= seconds / 2:
+                break
+            mean = self.round(repetitions)
+            taken, repetitions = repetitions * mean, max(1, int(seconds / mean))
+        return repetitions
 
     def round(self, repetitions: int) -> float:
         """Seconds of a call: the mean of so many, after one that is not counted."""

@@ -86,7 +86,9 @@ class Ours(Peer):
     def _update(kernel, parameter, gradient):
         spec = OPTIMIZERS[kernel.name]
         function = getattr(ops, f"{spec.kernel}_update")
-        hyper = {name: value for name, value in spec.hyper().items() if name != "amsgrad"}
+        hyper = {"learning_rate": LEARNING_RATES[kernel.name]}
+        if kernel.name == "momentum":
+            hyper["momentum"] = MOMENTUM
         states = {name: np.zeros_like(parameter) for name in spec.states()}
         step = 0
 
