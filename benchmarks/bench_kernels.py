@@ -35,12 +35,14 @@ STATES = {"sgd": (), "adagrad": ("sum",), "rmsprop": ("square_average",),
 def variants(*parameters):
     """All combinations, each with an id that also names the level; the reference has no levels,
     works in float64 and on one thread, and so comes once."""
+    found = []
     for engine, dtype, threads, *values in itertools.product(ENGINES, DTYPES, THREADS,
                                                              *parameters):
         if engine == "cymlp" or (dtype, threads) == ("float64", 1):
             words = [engine, dtype, f"{threads}threads", *map(_word, values)]
             words[1:1] = [LEVEL] if engine == "cymlp" else []
-            yield pytest.param(engine, dtype, threads, *values, id="-".join(words))
+            found.append(pytest.param(engine, dtype, threads, *values, id="-".join(words)))
+    return found
 
 
 def _word(value):

@@ -4,15 +4,19 @@ Run from the repository's root::
 
     python -m pytest benchmarks/bench_steps.py
 
-The reference runs the plan of the gradients in float64, step by step; see
+The reference runs the same plan in float64, step by step; see
 :mod:`benchmarks.bench_kernels` for the level and for what `extra_info` holds.
 """
 
 from __future__ import annotations
 
+import itertools
+
+import numpy as np
 import pytest
 
 import cymlp
+from cymlp.reference import run_plan
 
 from .bench_kernels import measure, variants
 from .cases import NETWORKS, Case, draw_batch
@@ -32,12 +36,30 @@ def prepare(name, batch, dtype):
 @pytest.mark.parametrize("engine, dtype, threads, name, batch", variants(MEASURED, BATCHES))
 def test_predict(benchmark, engine, dtype, threads, name, batch):
     case, network, (rows, _) = prepare(name, batch, dtype)
-    call = _prediction(engine, network, rows)
+    if engine == "cymlp":
+        out = np.empty((len(rows), case.widths[-1]), dtype)
+
+        def call():
+            network.predict(rows, out=out)
+    else:
+        plan = network.plan_for("predict", len(rows))
+
+        def call():
+            run_plan(plan, network.parameters, rows)
     measure(benchmark, engine, dtype, threads, call, operations=case.operations("predict"))
 
 
 @pytest.mark.parametrize("engine, dtype, threads, name, batch", variants(MEASURED, BATCHES))
 def test_train_step(benchmark, engine, dtype, threads, name, batch):
     case, network, batch = prepare(name, batch, dtype)
-    call = _training_step(engine, network, *batch)
+    if engine == "cymlp":
+        def call():
+            network.train_step(*batch)
+    else:
+        plan, steps, states = network.plan_for("train", len(batch.rows)), itertools.count(1), {}
+        parameters = {name: np.array(value) for name, value in network.parameters.items()}
+
+        def call():
+            run_plan(plan, parameters, *batch, step=next(steps), optimizer=network.optimizer,
+                     states=states)
     measure(benchmark, engine, dtype, threads, call, operations=case.operations("train"))

@@ -33,9 +33,7 @@ from .works.scale import scale
 from .works.steps import predict, random, train
 
 # Those with workers of their own come first; the others share them.
-OWN = {"import": lambda settings, report: imports(settings, report),
-       "memory": lambda settings, report: [memory(settings, threads, report)
-                                           for threads in settings.threads]}
+OWN = {"import": imports, "memory": memory}
 SHARED = {"predict": predict, "train": train, "fit": fit, "kernels": kernels, "scale": scale,
           "random": random}
 

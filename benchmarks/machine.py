@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
@@ -103,13 +104,12 @@ def memory(field: str) -> int:
 
 
 def reset_peak_memory() -> int:
-    """Begin a new ``VmHWM``; returns where it begins.
+    """Begin a new ``VmHWM`` after what is free has gone back; returns where it begins.
 
     Where the system does not let a process do that, the peak is that of its whole life.
     """
-    try:
-        with open("/proc/self/clear_refs", "w") as file:
-            file.write("5")
-    except OSError:
-        pass
+    with contextlib.suppress(AttributeError):       # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
     return memory("VmRSS")

@@ -79,13 +79,21 @@ class EpochPeer(Peer):
 
         def run():
             train_epoch, accuracy = start()
-            for epochs in range(1, case.epochs + 1):
-                loss = train_epoch()
-                if case.accuracy is not None and accuracy() >= case.accuracy:
-                    break
+            loss, epochs = train_until_done(case, train_epoch, accuracy)
             return {"loss": float(loss), "accuracy": float(accuracy()), "epochs": epochs}
 
         return run
+
+
+def train_until_done(case: Training, train_epoch: Callable[[], Any],
+                     accuracy: Callable[[], float]) -> tuple[Any, int]:
+    """(loss of the last epoch, number of epochs): until the accuracy, if any, or the last."""
+    epochs, done = 0, False
+    while not done:
+        loss, epochs = train_epoch(), epochs + 1
+        done = epochs == case.epochs or (
+            case.accuracy is not None and accuracy() >= case.accuracy)
+    return loss, epochs
 
 
 def peer_class(name: str) -> type[Peer]:

@@ -123,6 +123,11 @@ def train_epoch(case, state, key, rows, targets):
     return state, total / count
 
 
+def use_precision(dtype):
+    """Let arrays be of float64 only where they have to be: integers would grow with them."""
+    jax.config.update("jax_enable_x64", dtype == "float64")
+
+
 class Jax(EpochPeer):
     """JAX."""
 
@@ -130,7 +135,7 @@ class Jax(EpochPeer):
         return jax.__version__
 
     def network(self, case, weights):
-        jax.config.update("jax_enable_x64", case.dtype == "float64")
+        use_precision(case.dtype)
         output = OUTPUTS[case.task]
         return (jax.jit(lambda parameters, x: output(forward(case, parameters, x))),
                 jax.tree.map(jnp.array, weights))
@@ -141,7 +146,7 @@ class Jax(EpochPeer):
         return lambda: function(parameters, rows).block_until_ready()
 
     def train(self, case, weights, batch):
-        jax.config.update("jax_enable_x64", case.dtype == "float64")
+        use_precision(case.dtype)
         step = jax.jit(functools.partial(train_step, case), donate_argnums=0)
         rows, targets = map(jnp.array, batch)
         state = start_state(case.optimizer, weights)
@@ -154,6 +159,7 @@ class Jax(EpochPeer):
         return run, lambda: [np.asarray(leaf) for leaf in jax.tree.leaves(state[0])]
 
     def learner(self, case, weights, data):
+        use_precision(case.dtype)
         epoch = jax.jit(functools.partial(train_epoch, case), donate_argnums=0)
         predict = jax.jit(functools.partial(forward, case))
         (rows, targets), (test_rows, test_targets) = jax.tree.map(jnp.array, data)
@@ -176,7 +182,7 @@ class Jax(EpochPeer):
         return start
 
     def kernel(self, kernel, values, other):
-        jax.config.update("jax_enable_x64", kernel.dtype == "float64")
+        use_precision(kernel.dtype)
         values, other = jnp.array(values), jnp.array(other)
         if kernel.kind == "optimizer":
             return self._update(kernel.name, values, other)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented
 
-from . import Peer, choose
+from . import Peer, Unsupported, choose
 
 ACTIVATIONS = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu",
                "leaky_relu": "LeakyRelu", "gelu": "Gelu"}
@@ -55,8 +56,11 @@ class Plain(Peer):
         return onnxruntime.__version__
 
     def network(self, case, weights):
-        return onnxruntime.InferenceSession(make_model(case, weights), self.options,
-                                            providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(make_model(case, weights), self.options,
+                                                providers=["CPUExecutionProvider"])
+        except NotImplemented as error:
+            raise Unsupported(str(error)) from None
 
     def predict(self, network, case, rows):
         given = {"x": rows}

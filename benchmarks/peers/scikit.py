@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from ..cases import LEARNING_RATES, MOMENTUM
-from . import Peer, Unsupported, choose
+from . import Peer, Unsupported, choose, train_until_done
 
 ACTIVATIONS = {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu"}
 OPTIMIZERS = {
@@ -62,6 +62,8 @@ class ScikitLearn(Peer):
         return lambda: network.predict_proba(rows)
 
     def train(self, case, weights, batch):
+        if case.optimizer == "adam" and case.dtype == "float64":
+            raise Unsupported("its Adam adds epsilon at another place, which shows in float64")
         network = self.network(case, weights)
         targets = batch.targets.ravel().astype(int)
 
@@ -79,14 +81,16 @@ class ScikitLearn(Peer):
         """Its own `fit`; where an accuracy is to be reached, `partial_fit` epoch by epoch."""
         def run():
             network = classifier(case, max_iter=case.epochs)
+
+            def train_epoch():
+                return network.partial_fit(*data.train, classes=classes(case)).loss_
+
             if case.accuracy is None:
                 network.fit(*data.train)
-                epochs = network.n_iter_
-            for epochs in range(1, case.epochs + 1) if case.accuracy is not None else ():
-                network.partial_fit(*data.train, classes=classes(case))
-                if network.score(*data.test) >= case.accuracy:
-                    break
-            return {"loss": network.loss_, "accuracy": network.score(*data.test),
-                    "epochs": epochs}
+                loss, epochs = network.loss_, network.n_iter_
+            else:
+                loss, epochs = train_until_done(case, train_epoch,
+                                                lambda: network.score(*data.test))
+            return {"loss": loss, "accuracy": network.score(*data.test), "epochs": epochs}
 
         return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from ..cases import TRAININGS
 from ..report import field, number, peer_columns
@@ -17,7 +18,7 @@ def fit(pool, settings, report) -> None:
     A round is one whole training: what is compiled has been compiled in a run before.
     """
     names = chosen(settings, "torch", "torch.compile", "sklearn", "jax", "numpy")
-    found = [(f"{key}", field("ends", show=lambda ends, key=key: _listed(ends, key)))
+    found = [(key, field("ends", show=functools.partial(_listed, key)))
              for key in ("loss", "accuracy", "epochs")]
     report.table(f"Whole trainings, {pool.threads} thread(s)",
                  [("data", field("case", "name")), *peer_columns(names, "ms", 1e3), *found])
@@ -34,5 +35,5 @@ def fit(pool, settings, report) -> None:
                     "peers": outcomes, "ends": ends, **best(outcomes)})
 
 
-def _listed(ends, key):
+def _listed(key, ends):
     return ", ".join(f"{name} {number(end[key])}" for name, end in ends.items())

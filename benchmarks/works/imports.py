@@ -54,7 +54,7 @@ def imports(settings, report) -> None:
              if name in settings.peers + [OURS]
              and all(map(importlib.util.find_spec, PACKAGES[name][1]))}
     codes["cymlp, first prediction"] = FIRST_PREDICTION
-    times = {name: [] for name in codes}
+    times: dict[str, list[float]] = {name: [] for name in codes}
     for turn in range(settings.rounds + 1):
         for name, code in codes.items():
             seconds = _seconds(code, settings.timeout)

@@ -25,8 +25,13 @@ def bound(case: Case) -> int:
     return parameters * (2 + STATES[case.optimizer]) + rows * sum(case.widths) * item
 
 
-def memory(settings, threads, report) -> None:
+def memory(settings, report) -> None:
     """The growth of each peer's peak memory, in a fresh process for every number."""
+    for threads in settings.threads:
+        _table(settings, threads, report)
+
+
+def _table(settings, threads, report):
     names = peers_for("train", settings)
     report.table(f"Memory of a training step, {threads} thread(s)", [
         ("network", field("case", "name")), ("batch", field("case", "batch")),
@@ -43,9 +48,11 @@ def memory(settings, threads, report) -> None:
 
 
 def _growth(settings, threads, names, case):
-    with Pool(threads, settings.timeout) as pool:
-        outcomes = prepare(pool, names, "train", case)
-        for name, outcome in outcomes.items():
-            if not outcome:
-                outcome["memory"] = pool.ask(name, "memory_growth")
+    """One process after the other, so that only one of them holds its memory."""
+    outcomes = {}
+    for name in names:
+        with Pool(threads, settings.timeout) as pool:
+            outcomes |= prepare(pool, [name], "train", case)
+            if not outcomes[name]:
+                outcomes[name]["memory"] = pool.ask(name, "memory_growth")
     return outcomes

@@ -17,12 +17,12 @@ CALLERS_BATCH = 8
 
 def _cases(quick: bool):
     """(what grows, case)"""
-    few = slice(2) if quick else slice(None)
-    for width in WIDTHS[few]:
+    few = 2 if quick else None
+    for width in WIDTHS[:few]:
         yield "width", Case(f"{width}-{width}-{width}-10", (width, width, width, 10), 256)
-    for depth in DEPTHS[few]:
+    for depth in DEPTHS[:few]:
         yield "depth", Case(f"{depth} x 128", (*(128,) * (depth + 1), 10), 256)
-    for batch in BATCHES[few]:
+    for batch in BATCHES[:few]:
         network = "tiny" if quick else "mnist"
         yield "batch", Case(network, NETWORKS[network], batch)
 
@@ -45,8 +45,8 @@ def _callers(settings, report):
     report.table("Python threads that predict: time divided by the number of predictions",
                  [("threads", field("callers")), ("networks", field("networks")),
                   *columns_of(names)])
-    case = Case("tiny" if settings.quick else "mnist",
-                NETWORKS["tiny" if settings.quick else "mnist"], CALLERS_BATCH)
+    network = "tiny" if settings.quick else "mnist"
+    case = Case(network, NETWORKS[network], CALLERS_BATCH)
     with Pool(1, settings.timeout, machine.processors()) as pool:
         for callers in CALLERS[:2] if settings.quick else CALLERS:
             for shared in (True, False):
