@@ -1,1 +1,1 @@
-"""Benchmarks: what cymlp costs beside its peers. Nothing here is installed."""
+"""cymlp beside its peers: `python -m benchmarks.compare`."""

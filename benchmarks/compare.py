@@ -1,130 +1,137 @@
-"""cymlp beside PyTorch: prediction and training steps of a few networks.
+"""cymlp beside its peers, each by its own best way, checked to compute the same.
 
 Run from the repository's root, with the extra `peers` installed::
 
-    python -m benchmarks.compare --threads 1
+    python -m benchmarks.compare --work predict train --threads 1 2 --output results
 
-Both run in this process with the same number of threads, the same weights and the same rows;
-what they compute is compared before it is timed. Rounds of the two follow each other in turn, so
-that the machine's noise hits both, and the medians are reported.
+Every peer runs in a process of its own, bound to as many processors as it has threads. Rounds of
+all of them follow each other in turn, so that the machine's noise hits all alike; reported are
+medians, and how many times cymlp's the best peer's is. What is computed is compared with cymlp's
+before it is timed. A peer that is not installed is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import statistics
-import time
+import dataclasses
+import signal
+import sys
+from pathlib import Path
 
 import numpy as np
-import torch
 
-import cymlp
+from . import machine
+from .cases import NETWORKS
+from .peers import OURS, PEERS
+from .report import Report
+from .runner import Failure, Pool, Settings, chosen
+from .works.fits import fit
+from .works.imports import imports
+from .works.kernels import kernels
+from .works.memory import memory
+from .works.scale import scale
+from .works.steps import predict, random, train
 
-NETWORKS = {
-    "tiny": [16, 64, 64, 4],
-    "small": [64, 128, 64, 10],
-    "mnist": [784, 256, 128, 10],
-    "large": [1024, 4096, 4096, 1000],
-}
-ROUNDS = 11
-ROUND_SECONDS = 0.05
-PAUSE_SECONDS = 0.02    # until the other's threads have stopped spinning
-
-
-def make_pair(widths):
-    """The same network twice: ours, and PyTorch's with its fused Adam."""
-    ours = cymlp.mlp(widths[0], widths[1:-1], widths[-1], task="multiclass", rng=0)
-    modules = []
-    for inputs, outputs in zip(widths, widths[1:]):
-        modules += [torch.nn.Linear(inputs, outputs), torch.nn.ReLU()]
-    theirs = torch.nn.Sequential(*modules[:-1])
-    parameters = iter(ours.parameters.values())
-    with torch.no_grad():
-        for linear in theirs[::2]:
-            linear.weight.copy_(torch.from_numpy(next(parameters).T.copy()))
-            linear.bias.copy_(torch.from_numpy(next(parameters).copy()))
-    return ours, theirs, torch.optim.Adam(theirs.parameters(), 1e-3, fused=True)
+# Those with workers of their own come first; the others share them.
+OWN = {"import": imports, "memory": memory}
+SHARED = {"predict": predict, "train": train, "fit": fit, "kernels": kernels, "scale": scale,
+          "random": random}
 
 
-def prediction(ours, theirs, _, rows):
-    """Callables that predict the same rows, ours into an array that is there already."""
-    given = torch.from_numpy(rows)
-    out = np.empty((rows.shape[0], ours.out_features), np.float32)
-
-    def run_theirs():
-        with torch.inference_mode():
-            return theirs(given).softmax(1)
-
-    np.testing.assert_allclose(ours.predict(rows), run_theirs().numpy(), rtol=1e-3, atol=1e-5)
-    return lambda: ours.predict(rows, out=out), run_theirs
-
-
-def training(ours, theirs, optimizer, rows):
-    """Callables that do one training step on the same batch."""
-    labels = np.random.default_rng(1).integers(0, ours.out_features, rows.shape[0])
-    given, classes = torch.from_numpy(rows), torch.from_numpy(labels)
-
-    def run_theirs():
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(theirs(given), classes)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    for _ in range(3):
-        np.testing.assert_allclose(ours.train_step(rows, labels), run_theirs(), rtol=1e-3)
-    return lambda: ours.train_step(rows, labels), run_theirs
-
-
-def seconds_of(run, repetitions):
-    time.sleep(PAUSE_SECONDS)
-    run()
-    begun = time.perf_counter()
-    for _ in range(repetitions):
-        run()
-    return (time.perf_counter() - begun) / repetitions
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare",
+                                     description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    works = [*OWN, *SHARED]
+    add("--work", nargs="+", choices=works, default=works, help="default: everything")
+    add("--threads", nargs="+", type=int, default=[1], help="default: 1")
+    add("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    add("--peers", nargs="+", default=list(PEERS), metavar="PEER",
+        help=f"of {', '.join(PEERS)}, or MODULE:CLASS; default: all")
+    add("--batches", nargs="+", type=int, help="default: three, by the work")
+    add("--rounds", type=int, default=11)
+    add("--seconds", type=float, default=0.05, help="length of a round")
+    add("--timeout", type=float, default=900, help="seconds until a worker counts as hung")
+    add("--seed", type=int, default=0, help="of the random networks")
+    add("--count", type=int, default=24, help="number of the random networks")
+    add("--quick", action="store_true", help="tiny cases, to see that everything runs")
+    add("--output", type=Path, help="folder for results.json and results.md")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.peers if name not in PEERS and ":" not in name]
+    if unknown:
+        parser.error(f"no peer is named {', '.join(unknown)}")
+    most = len(machine.processors())
+    if not all(1 <= threads <= most for threads in given.threads):
+        parser.error(f"--threads: this process may use 1 to {most} processors")
+    return given
 
 
-def compare(*runs):
-    """Median seconds of each callable, measured in turn."""
-    repetitions = [max(1, int(ROUND_SECONDS / seconds_of(run, 2))) for run in runs]
-    rounds = [[seconds_of(run, n) for run, n in zip(runs, repetitions)] for _ in range(ROUNDS)]
-    return [statistics.median(column) for column in zip(*rounds)]
+def settings_of(given: argparse.Namespace) -> Settings:
+    """The settings, small ones where it has to be quick."""
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = Settings(**{name: getattr(given, name) for name in names})
+    if settings.quick:
+        settings.rounds, settings.seconds = min(settings.rounds, 2), 0.001
+        settings.networks, settings.count = ["tiny"], 3
+    return settings
 
 
-def processor():
-    """The processor's name, as far as the system tells."""
+def facts(pool: Pool, settings: Settings) -> dict:
+    """The machine and the versions, with a word on every peer that is not there."""
+    peers = {}
+    for name in chosen(settings):
+        try:
+            peers[name] = pool.facts(name)["version"]
+        except Failure as error:
+            peers[name] = f"absent: {error}"
+    peak = pool.ask(OURS, "machine", "fma_peak", "float32")
+    return {"processor": machine.processor(), "processors": len(machine.processors()),
+            "level": pool.ask(OURS, "level"), "python": sys.version.split()[0],
+            "numpy": np.__version__, "peers": peers, "fma_peak": peak,
+            "settings": dataclasses.asdict(settings)}
+
+
+def introduce(report: Report) -> None:
+    """The facts, as the head of the report."""
+    found = report.facts
+    report.say(f"# {OURS} beside its peers\n")
+    report.say(f"- {found['processor']}, {found['processors']} processors, "
+               f"level {found['level']}, Python {found['python']}, NumPy {found['numpy']}")
+    if found["fma_peak"]:
+        report.say(f"- peak of a core: {found['fma_peak'] / 1e9:,.0f} GFLOP/s in float32")
+    for name, version in found["peers"].items():
+        report.say(f"- {name} {version}")
+
+
+def run(settings: Settings, output: Path | None = None) -> Report:
+    """Do all the work; what there is is written also when it is interrupted."""
+    report = Report()
     try:
-        with open("/proc/cpuinfo") as file:
-            return next(line.split(":")[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        for threads in settings.threads:
+            with Pool(threads, settings.timeout) as pool:
+                if not report.facts:
+                    report.facts = facts(pool, settings)
+                    introduce(report)
+                    for name in [name for name in OWN if name in settings.work]:
+                        OWN[name](settings, report)
+                for name in [name for name in SHARED if name in settings.work]:
+                    SHARED[name](pool, settings, report)
+        report.end()
+    finally:
+        if output is not None:
+            report.write(output)
+    return report
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    chosen = parser.parse_args()
-    cymlp.set_num_threads(chosen.threads)
-    torch.set_num_threads(chosen.threads)
-    from cymlp import kernels
-
-    print(f"{processor()}, {chosen.threads} thread(s), level {kernels.level}; "
-          f"cymlp {cymlp.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, "
-          f"Python {platform.python_version()}\n")
-    print("| network | work | batch | cymlp, µs | PyTorch, µs | PyTorch ÷ cymlp |")
-    print("|---|---|---:|---:|---:|---:|")
-    work = {"predict": (prediction, (1, 32, 1024)), "training step": (training, (32, 256, 2048))}
-    for name in chosen.networks:
-        for label, (prepare, batches) in work.items():
-            for batch in batches:
-                rows = np.random.default_rng(0).standard_normal(
-                    (batch, NETWORKS[name][0])).astype(np.float32)
-                ours, theirs = compare(*prepare(*make_pair(NETWORKS[name]), rows))
-                print(f"| {name} | {label} | {batch} | {ours * 1e6:,.1f} | {theirs * 1e6:,.1f} "
-                      f"| {theirs / ours:.1f} |", flush=True)
+def main() -> None:
+    given = parse()
+    # Ends as after Ctrl-C: with all workers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        run(settings_of(given), given.output)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What can be measured; each is a function (pool, settings, report)."""

@@ -1,0 +1,201 @@
+"""The benchmarks run, compare results before they time them, and say so where a peer fails.
+
+No time is looked at. Peers that are not installed are left out, as in every run.
+"""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="needs the sources")
+
+# Peers that are no peers: each goes wrong in another way.
+FAKES = """
+import os
+import time
+
+from benchmarks.peers.plain_numpy import PlainNumpy
+
+
+class Wrong(PlainNumpy):
+    def predict(self, network, case, rows):
+        call = super().predict(network, case, rows)
+        return lambda: call() + 0.01
+
+    def train(self, case, weights, batch):
+        step, parameters = super().train(case, weights, batch)
+        return step, lambda: [array * 1.001 for array in parameters()]
+
+
+class Dying(PlainNumpy):
+    def predict(self, network, case, rows):
+        os._exit(3)
+
+
+class Hanging(PlainNumpy):
+    def predict(self, network, case, rows):
+        if case.batch == 1:
+            time.sleep(1000)
+        return super().predict(network, case, rows)
+
+
+class Missing(PlainNumpy):
+    def __init__(self, threads):
+        raise ImportError("no module named fake")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _benchmarks_importable(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    """A module of fake peers that the workers can import; its name."""
+    (tmp_path / "fake_peers.py").write_text(textwrap.dedent(FAKES))
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    return "fake_peers"
+
+
+def settings(*arguments):
+    from benchmarks.compare import parse, settings_of
+
+    return settings_of(parse(["--quick", "--rounds", "1", "--timeout", "60", *arguments]))
+
+
+def rows_of(report, work):
+    return [row for row in report.rows if row["work"] == work]
+
+
+def test_a_quick_run_on_the_command_line(tmp_path):
+    """With every peer that is light to start; what each computes is as cymlp's, or an error."""
+    command = [sys.executable, "-m", "benchmarks.compare", "--quick", "--rounds", "1", "--work",
+               "predict", "train", "kernels", "--peers", "numpy", "sklearn", "onnxruntime",
+               "onnxruntime-bound", "--output", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert done.stdout.strip() == (tmp_path / "results.md").read_text().strip()
+    assert {"processor", "level", "python", "numpy", "peers", "fma_peak"} <= set(results)
+    assert {row["work"] for row in results["rows"]} == {"predict", "train", "kernels"}
+    for row in results["rows"]:
+        assert {"case", "threads", "best", "ratio", "rate"} <= set(row)
+        assert not [found for found in row["peers"].values() if "error" in found]
+        for name in ("cymlp", "numpy"):
+            if "absent" not in row["peers"][name]:
+                assert {"median", "minimum", "rounds", "memory"} <= set(row["peers"][name])
+        assert row["peers"]["cymlp"]["median"] > 0
+
+
+def test_the_works_with_processes_of_their_own():
+    from benchmarks.compare import run
+
+    report = run(settings("--work", "import", "memory", "--peers", "numpy"))
+    assert [row["what"] for row in rows_of(report, "import")] == ["cymlp",
+                                                                  "cymlp, first prediction"]
+    memory, = rows_of(report, "memory")
+    assert memory["bound"] > 0 and set(memory["peers"]) == {"cymlp", "numpy"}
+
+
+def test_growth_and_the_random_set():
+    from benchmarks.compare import run
+
+    report = run(settings("--work", "scale", "random", "--peers", "numpy", "--count", "3"))
+    assert rows_of(report, "callers")
+    assert {row["grows"] for row in report.rows if "grows" in row} == {"width", "depth", "batch"}
+    errors = [found["error"] for row in report.rows for found in row["peers"].values()
+              if "error" in found]
+    assert not errors
+    assert any("geometric mean" in line for line in report.lines)
+
+
+def test_a_wrong_result_is_reported_and_not_timed(fakes):
+    from benchmarks.compare import run
+
+    report = run(settings("--work", "predict", "train", "--peers", f"{fakes}:Wrong"))
+    for row in report.rows:
+        found = row["peers"][f"{fakes}:Wrong"]
+        assert set(found) == {"error"} and "wrong result" in found["error"]
+        assert row["best"] is None and row["peers"]["cymlp"]["median"] > 0
+    assert any("wrong result" in line for line in report.lines)
+
+
+def test_workers_that_die_hang_or_are_missing(fakes):
+    """They are reported; the next case finds them again; the others go on."""
+    from benchmarks.compare import run
+
+    peers = [f"{fakes}:{name}" for name in ("Dying", "Hanging", "Missing")]
+    report = run(settings("--work", "predict", "--batches", "1", "2", "--timeout", "5",
+                          "--peers", "numpy", *peers))
+    first, second = (row["peers"] for row in report.rows)
+    assert "ended with status 3" in first[peers[0]]["error"]
+    assert "no answer" in first[peers[1]]["error"]
+    assert "no module named fake" in first[peers[2]]["absent"]
+    assert "ended with status 3" in second[peers[0]]["error"]
+    assert second[peers[1]]["median"] > 0
+    assert first["numpy"]["median"] > 0 and first["cymlp"]["median"] > 0
+
+
+def test_the_random_set_is_that_of_its_seed():
+    from benchmarks.cases import LEARNING_RATES, ODD, random_cases
+
+    activations = ["relu", "tanh", "silu"]
+    cases = random_cases(0, 40, activations)
+    assert cases == random_cases(0, 40, activations) != random_cases(1, 40, activations)
+    assert tuple(case.widths for case in cases[:3]) == ODD
+    assert {case.optimizer for case in cases} == set(LEARNING_RATES)
+    assert {case.activation for case in cases} == set(activations)
+    assert {case.dtype for case in cases} == {"float32", "float64"}
+    assert {len(case.widths) - 1 for case in cases[3:]} <= set(range(1, 9))
+    assert all(1 <= case.batch <= 5000 for case in cases)
+
+
+def test_operations_and_bytes_are_counted():
+    from benchmarks.cases import Case, Kernel
+
+    case = Case("x", (3, 5, 2), 7)
+    assert case.operations("predict") == 2 * 7 * (15 + 10)
+    assert case.operations("train") == 2 * 7 * (3 * 25 - 15)
+    assert case.parameters == 4 * 5 + 6 * 2
+    assert Kernel("optimizer", "adam", 10).bytes == 7 * 40
+    assert Kernel("activation", "tanh", 10, "float64").bytes == 2 * 80
+
+
+def test_differences_are_found():
+    from benchmarks.runner import difference
+
+    values = {"values": [np.ones(3)], "changes": [np.ones((2, 2)), np.ones(2)]}
+    other = {"values": [np.ones(3)], "changes": [np.ones((2, 2)), np.array([1, 1.5])]}
+    assert difference(values, values, "float64") is None
+    assert "changes" in difference(values, other, "float32")
+    assert "shape" in difference({"values": [np.ones(3)]}, {"values": [np.ones(4)]}, "float32")
+    nothing = {"values": [np.array([1, np.nan, 1])]}
+    assert "wrong" in difference({"values": [np.ones(3)]}, nothing, "float32")
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a compiler")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_peak_is_measured(dtype):
+    from benchmarks import machine
+
+    peak = machine.fma_peak(dtype, seconds=0.001, rounds=1)
+    assert math.isfinite(peak) and peak > 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_bandwidth_of_a_copy_is_measured(threads):
+    from benchmarks import machine
+
+    assert machine.copy_bandwidth(1000, threads, seconds=0.001, rounds=1) > 0
