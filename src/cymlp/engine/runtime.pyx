@@ -353,6 +353,9 @@ cdef class Engine:
 
     def predict(self, Program program not None, cnp.ndarray x not None, cnp.ndarray out not None):
         """Run a plan of the kind "predict" or "forward" on the rows of `x` into `out`."""
+        self._predict(program, x, out)
+
+    cdef int _predict(self, Program program, cnp.ndarray x, cnp.ndarray out) except -1:
         cdef Py_ssize_t rows = self._rows(x)
         cdef int threads = self._threads(program, rows, CALL_GRAIN)
         self.known[size_of(rows) * KINDS + (PREDICT if program.predicts else FORWARD)] = program
@@ -362,7 +365,7 @@ cdef class Engine:
         call.out_row_stride = cnp.PyArray_STRIDE(out, 0)
         call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
         self._run(call, program, predict_job, threads)
-        self._keep(program, memory)
+        return self._keep(program, memory)
 
     # -- the short way: what plain arrays need no closer look for -------------------------------
 
@@ -387,7 +390,7 @@ cdef class Engine:
                   and cnp.PyArray_DIM(out, 0) == shape[0]
                   and cnp.PyArray_DIM(out, 1) == shape[1] and are_apart(x, out)):
             return None
-        self.predict(program, x, out)
+        self._predict(program, x, out)
         return out
 
     def try_train_step(self, x, y):
@@ -407,7 +410,7 @@ cdef class Engine:
         program = self.known[size_of(rows) * KINDS + (STEP_LABELS if labels else STEP_DENSE)]
         if program is None or rows == 0 or rows != cnp.PyArray_DIM(y, 0):
             return None
-        return self.train_step(program, x, y, None, labels)
+        return self._train_step(program, x, y, None, labels)
 
     cdef Memory _run_batch(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
                            bint labels):
@@ -435,6 +438,10 @@ cdef class Engine:
     def train_step(self, Program program not None, cnp.ndarray x not None,
                    cnp.ndarray target not None, weight, bint labels):
         """One step of the optimizer; returns the loss before it."""
+        return self._train_step(program, x, target, weight, labels)
+
+    cdef double _train_step(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
+                            bint labels) except? -1:
         if weight is None:
             self.known[size_of(self._rows(x)) * KINDS
                        + (STEP_LABELS if labels else STEP_DENSE)] = program
