@@ -17,7 +17,7 @@ ctypedef struct kernels_t:
     void (*dense_backward_weight)(
         void *dweight, const void *x, Py_ssize_t ldx, const void *dz, Py_ssize_t ldz,
         Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-        Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end) noexcept nogil
+        Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end, void *scratch) noexcept nogil
     void (*dense_backward_bias)(
         void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
         bint accumulate) noexcept nogil

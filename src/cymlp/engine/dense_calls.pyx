@@ -225,7 +225,7 @@ cdef void backward_weight(
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
         d.kernels.dense_backward_weight(d.result, x, leading, d.padded, d.full, inputs, outputs,
-                                        rows, row > 0, 0, 0, inputs)
+                                        rows, row > 0, 0, 0, inputs, d.transposed)
         row += rows
         if row >= d.rows:
             break

@@ -193,11 +193,12 @@ cdef void dense_update(
     cdef Py_ssize_t width = min(full, padded(c, s.outputs) - panel * full)
     cdef Py_ssize_t offset = s.weight.offset + (panel * full * s.inputs + begin * width) * c.item
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
+    cdef char *packed = b.scratch + UNIT_INPUTS * PANEL_BYTES
     cdef char *dz = at(c, b, &s.saved, 0)
     cdef bint accumulate = b.piece_first > 0
     c.kernels.dense_backward_weight(gradient, at(c, b, &s.x, 0), s.x.leading, dz, s.saved.leading,
                                     s.inputs, s.outputs, b.piece_rows, accumulate, panel, begin,
-                                    end)
+                                    end, packed)
     if c.updates and b.last_piece:
         update(c, b, gradient, offset, (end - begin) * width)
     if begin == 0 and s.bias.space >= 0:

@@ -20,7 +20,7 @@ cdef void dense_backward_input(
 cdef void dense_backward_weight(
     real *dweight, const real *x, Py_ssize_t ldx, const real *dz, Py_ssize_t ldz,
     Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end) noexcept nogil
+    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end, real *scratch) noexcept nogil
 
 cdef void dense_backward_bias(
     real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,

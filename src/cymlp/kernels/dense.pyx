@@ -4,6 +4,8 @@ Each product hands tiles of 6 rows to `gemm_tile.h`; what stands here is the ord
 tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of the
 contract on the bits; everything else may be cut in any way.
 """
+from libc.string cimport memcpy
+
 from cymlp.kernels.real cimport real
 
 cdef extern from "gemm_tile.h" nogil:
@@ -20,10 +22,18 @@ cdef extern from "gemm_tile.h" nogil:
                        Py_ssize_t ldc, bint accumulate, const double *bias, bint relu,
                        const double *gate, Py_ssize_t ldg) noexcept
 
+cdef extern from "transpose.h" nogil:
+    void transpose_4x4_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
+    void transpose_4x4_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *place) noexcept nogil
+
 cdef enum:
     PANEL_BYTES = 256
     GRANULE_BYTES = 64
     FEATURE_BLOCK = 512     # a chain over features is cut here
+    FAR_BYTES = 1 << 20     # a block of x from this size on is not in a near cache
     ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
 
 
@@ -97,7 +107,7 @@ cdef inline void pack_transposed(
 ) noexcept nogil:
     """packed (outputs of the block, width) = the transpose of `width` rows of the weight.
 
-    Rows beyond `inputs` become zero. Blocks of 8 by 8 keep both sides within few cache lines.
+    Rows beyond `inputs` become zero.
     """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t real_width = min(width, inputs - input_begin)
@@ -108,15 +118,18 @@ cdef inline void pack_transposed(
     while output < output_end:
         panel = output // full
         panel_columns = panel_width(panel, outputs, sizeof(real))
-        stop = min(output + 8, output_end)
+        stop = min(output + 4, output_end)
         source = weight + panel * full * inputs + input_begin * panel_columns + output % full
         target = packed + (output - output_begin) * width
         block = 0
-        while block + 8 <= real_width and stop - output == 8:
-            for i in range(8):
-                for j in range(8):
-                    target[i * width + block + j] = source[(block + j) * panel_columns + i]
-            block += 8
+        while block + 4 <= real_width and stop - output == 4:
+            if real is float:
+                transpose_4x4_f32(target + block, width, source + block * panel_columns,
+                                  panel_columns)
+            else:
+                transpose_4x4_f64(target + block, width, source + block * panel_columns,
+                                  panel_columns)
+            block += 4
         for i in range(stop - output):
             for j in range(block, real_width):
                 target[i * width + j] = source[j * panel_columns + i]
@@ -151,24 +164,71 @@ cdef void dense_backward_input(
             begin += k
 
 
+cdef inline void prefetch_rows(
+    const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """Have some columns of some rows brought near."""
+    cdef Py_ssize_t row, column
+    for row in range(rows):
+        column = 0
+        while column < columns:
+            prefetch(x + row * ldx + column)
+            column += GRANULE_BYTES // <Py_ssize_t>sizeof(real)
+
+
+cdef inline void strip_far(
+    Py_ssize_t inputs, Py_ssize_t width, Py_ssize_t k, const real *x, Py_ssize_t ldx,
+    const real *dz, Py_ssize_t ldz, real *dweight, bint accumulate, const real *next,
+    real *scratch,
+) noexcept nogil:
+    """A block of rows of a weight's gradient where the rows of x are far apart.
+
+    Walking down a few columns of x misses every cache and no processor foresees it. So the block is
+    copied together first; and while its tiles are computed, the next one is brought near.
+    """
+    cdef Py_ssize_t row, input, count, share = (k * TILE_ROWS + inputs - 1) // inputs
+    for row in range(k):
+        memcpy(scratch + row * inputs, x + row * ldx, inputs * sizeof(real))
+    row = input = 0
+    while input < inputs:
+        if next != NULL:
+            prefetch_rows(next + row * ldx, ldx, min(share, k - row), inputs)
+            row = min(row + share, k)
+        count = min(inputs - input, TILE_ROWS)
+        strip(count, width, k, scratch + input, 1, inputs, dz, ldz, dweight + input * width, width,
+              accumulate, NULL, False, NULL, 0)
+        input += count
+
+
 cdef void dense_backward_weight(
     real *dweight, const real *x, Py_ssize_t ldx, const real *dz, Py_ssize_t ldz,
     Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end,
+    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end, real *scratch,
 ) noexcept nogil:
     """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for some inputs of one panel.
 
     `dweight` points at the first of these inputs' rows in the panel. With `accumulate` the sums are
     added to what is there: batches that come in pieces of whole row blocks give the same bits.
+    `scratch` holds ROW_BLOCK rows of these inputs.
     """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t width = panel_width(panel, outputs, sizeof(real))
+    cdef Py_ssize_t part = input_end - input_begin
     cdef Py_ssize_t begin = 0, k
+    cdef const real *next
+    x += input_begin
+    dz += panel * full
     while True:
         k = min(rows - begin, ROW_BLOCK)
-        strip(input_end - input_begin, width, k, x + begin * ldx + input_begin, 1, ldx,
-              dz + begin * ldz + panel * full, ldz, dweight, width, accumulate or begin > 0, NULL,
-              False, NULL, 0)
+        if k * ldx * <Py_ssize_t>sizeof(real) < FAR_BYTES:
+            strip(part, width, k, x + begin * ldx, 1, ldx, dz + begin * ldz, ldz, dweight, width,
+                  accumulate or begin > 0, NULL, False, NULL, 0)
+        else:
+            next = x + (begin + k) * ldx
+            if begin + 2 * k > rows:        # then comes the next piece of the weight
+                next = x + part if input_end + part <= inputs else NULL
+            strip_far(part, width, k, x + begin * ldx, ldx, dz + begin * ldz, ldz, dweight,
+                      accumulate or begin > 0, next, scratch)
         begin += k
         if begin >= rows:
             return

@@ -24,10 +24,17 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
 #endif
 
 /* The lanes with each half, quarter, ... in the place of the one beside it. */
-#define SWAP_8(v) __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
-#define SWAP_4(v) __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
-#define SWAP_2(v) __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-#define SWAP_1(v) __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#define SWAP_8(s, v) SHUFFLE(s, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
+#define SWAP_4(s, v) SHUFFLE(s, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
+#define SWAP_2(s, v) SHUFFLE(s, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define SWAP_1(s, v) SHUFFLE(s, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
+#if defined(__clang__)
+#define SHUFFLE(suffix, v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
+#else /* GCC has the other one only since version 12 */
+typedef int32_t places_f32 __attribute__((vector_size(4 * LANES)));
+typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
+#define SHUFFLE(suffix, v, ...) __builtin_shuffle(v, (places_##suffix){__VA_ARGS__})
+#endif
 
 /* Before a loop whose arrays are either the same or apart, so that no element depends on another:
  * without it the compiler tests for overlap and runs element by element in place. */
@@ -72,10 +79,10 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
         STORE_PIECE(real, 1) \
     } \
     LANES_INLINE real sum_lanes_##suffix(lanes_##suffix v) { \
-        v += SWAP_8(v); \
-        v += SWAP_4(v); \
-        v += SWAP_2(v); \
-        v += SWAP_1(v); \
+        v += SWAP_8(suffix, v); \
+        v += SWAP_4(suffix, v); \
+        v += SWAP_2(suffix, v); \
+        v += SWAP_1(suffix, v); \
         return v[0]; \
     } \
     LANES_INLINE lanes_##suffix larger_##suffix(lanes_##suffix a, lanes_##suffix b) { \
@@ -83,10 +90,10 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
         return (lanes_##suffix)((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b)); \
     } \
     LANES_INLINE real max_lanes_##suffix(lanes_##suffix v) { \
-        v = larger_##suffix(v, SWAP_8(v)); \
-        v = larger_##suffix(v, SWAP_4(v)); \
-        v = larger_##suffix(v, SWAP_2(v)); \
-        v = larger_##suffix(v, SWAP_1(v)); \
+        v = larger_##suffix(v, SWAP_8(suffix, v)); \
+        v = larger_##suffix(v, SWAP_4(suffix, v)); \
+        v = larger_##suffix(v, SWAP_2(suffix, v)); \
+        v = larger_##suffix(v, SWAP_1(suffix, v)); \
         return v[0]; \
     } \
     /* The largest element; NaNs are passed over. */ \
