@@ -120,6 +120,59 @@ def test_saturation(dtype):
     assert np.array_equal(ops.tanh(-x), -ops.tanh(x))
 
 
+def normal_distribution(x):
+    """Phi(x) and its derivative in the wider type.
+
+    Near zero by Phi's series x + x**3/3 + x**5/15 + ..., which is to be multiplied by the
+    derivative, farther out by the continued fraction of (1 - Phi) / Phi'.
+    """
+    x = wide(x)
+    a = np.minimum(np.abs(x), 60)
+    density = np.exp(-a * a / 2) / np.sqrt(8 * np.arctan(np.ones((), x.dtype)))
+    near = np.minimum(a, 2.5)
+    term, series = near, near
+    for odd in range(3, 120, 2):
+        term = term * near * near / odd
+        series = series + term
+    far = np.maximum(a, 2.5)
+    fraction = far
+    for count in range(300, 0, -1):
+        fraction = far + count / fraction
+    tail = np.where(a < 2.5, x.dtype.type(0.5) - density * series, density / fraction)
+    return np.where(x < 0, tail, 1 - tail), density
+
+
+def gelu_range(dtype):
+    """Both signs, every exponent, and evenly to where the result is 0, less what is subnormal."""
+    x = np.concatenate([sweep(dtype, 200_000), np.linspace(-39, 20, 400_000, dtype=dtype)])
+    end = 12.9 if dtype == np.float32 else 37.5
+    return x[(x > -end) & (np.abs(x) > 1e-30) & (x < 1e30)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu(dtype):
+    x = gelu_range(dtype)
+    share, _ = normal_distribution(x)
+    error = np.abs(ops.gelu(x) / (wide(x) * share) - 1) / np.finfo(dtype).eps
+    assert 0.25 < error[x > 0].max() <= 4 and 0.25 < error[x < 0].max() <= 8
+    large = np.linspace(40, 1e4, 1000, dtype=dtype)
+    assert np.array_equal(ops.gelu(large), large)
+    for limit in (ops.gelu(-large), ops.gelu_tanh(-large), ops.gelu(np.array(-np.inf, dtype))):
+        assert (limit == 0).all() and np.signbit(limit).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_backward(dtype):
+    x = gelu_range(dtype)
+    share, density = normal_distribution(x)
+    exact = share + np.clip(wide(x), -60, 60) * density
+    error = np.abs(ops.gelu_backward(np.ones_like(x), x) - exact) / np.finfo(dtype).eps
+    assert 0.1 < error.max() <= 2
+    tail = x < -2                               # beyond the slope's zero at -0.75
+    relative = np.abs(ops.gelu_backward(np.ones_like(x), x) / exact - 1)[tail]
+    assert relative.max() <= 16 * np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softmax_of_long_rows(dtype):
     x = np.random.default_rng(0).standard_normal((3, 5000)).astype(dtype)

@@ -62,7 +62,7 @@ def odd(activation, out=7):
 CASES = {
     # Several threads by rows, and several chunks of 256 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
-       for name, dtype in zip(activation_rows(), ["float32", "float64"] * 4)},
+       for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5)},
     "sgd": Case(odd("relu"), 37, 1000, 520, task="multilabel",
                 optimizer=cymlp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)),
     "adagrad": Case(odd("tanh"), 37, 1000, 520, task="regression", weighted=True,

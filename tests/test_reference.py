@@ -8,8 +8,9 @@ import pytest
 
 from cymlp import reference
 
-ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax", "silu"]
-SAVES_INPUT = {"silu", "leaky_relu"}
+ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax", "silu",
+               "gelu", "gelu_tanh"]
+SAVES_INPUT = {"silu", "leaky_relu", "gelu", "gelu_tanh"}
 OPTIMIZERS = ["sgd", "adagrad", "rmsprop", "adam"]
 STATES = {
     "sgd": ["momentum_buffer"],
@@ -73,12 +74,12 @@ def test_activation_leaves_its_argument_alone_and_passes_nan(name):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "silu", "softmax"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "silu", "gelu", "gelu_tanh", "softmax"])
 def test_activation_saturates_without_overflow(name):
     y = getattr(reference, name)([[1e300, 0.0]])
     low = getattr(reference, name)([[-1e300, 0.0]])
     expected_low = {"tanh": -1.0}.get(name, 0.0)
-    assert y[0, 0] == (1e300 if name == "silu" else 1.0)
+    assert y[0, 0] == (1e300 if name in SAVES_INPUT else 1.0)
     assert low[0, 0] == expected_low
 
 
@@ -92,6 +93,8 @@ def test_activation_against_torch(name, rng):
     torch = pytest.importorskip("torch")
     functions = {"identity": lambda x: x * 1, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
                  "relu": torch.relu, "silu": torch.nn.functional.silu,
+                 "gelu": torch.nn.functional.gelu,
+                 "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
                  "leaky_relu": torch.nn.functional.leaky_relu,
                  "softmax": lambda x: torch.softmax(x, dim=-1)}
     x = rng.standard_normal((6, 9)) * 4

@@ -23,6 +23,8 @@ RUNS = [
     ("silu", "multilabel", 5, cymlp.Adagrad(0.05)),
     ("leaky_relu", "multiclass", 70, cymlp.Adam(1e-2, amsgrad=True, weight_decay=0.01)),
     ("softmax", "regression", 2, cymlp.Adam(1e-2)),
+    ("gelu", "multiclass", 7, cymlp.Adam(1e-2)),
+    ("gelu_tanh", "regression", 3, cymlp.Adam(1e-2)),
 ]
 
 

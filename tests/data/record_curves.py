@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 STEPS = 20
-ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "silu", "softmax")
+ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "silu", "gelu",
+               "gelu_tanh", "softmax")
 # (task, form of the targets)
 GOALS = (("regression", "rows"), ("regression", "column"), ("binary", "column"),
          ("multilabel", "rows"), ("multiclass", "labels"), ("multiclass", "one-hot"),
@@ -141,6 +142,8 @@ def torch_forward(torch, case, parameters, x):
         "tanh": lambda z, _: torch.tanh(z), "relu": lambda z, _: torch.relu(z),
         "leaky_relu": torch.nn.functional.leaky_relu,
         "silu": lambda z, _: torch.nn.functional.silu(z),
+        "gelu": lambda z, _: torch.nn.functional.gelu(z),
+        "gelu_tanh": lambda z, _: torch.nn.functional.gelu(z, approximate="tanh"),
         "softmax": lambda z, _: torch.softmax(z, dim=1)}
     index = 0
     for _, activation, slope, bias, apart in case.layers:

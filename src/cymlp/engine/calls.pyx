@@ -53,6 +53,7 @@ cdef int open_job(job_t *job, walk_t *walk, int dtype, int kind) except -1:
     job.kernels = typed_kernels(dtype)
     job.item = 8 if dtype else 4
     job.kind = kind
+    walk.kind = kind
     return 0
 
 

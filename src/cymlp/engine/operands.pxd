@@ -29,6 +29,7 @@ ctypedef struct operand_t:
 ctypedef struct walk_t:
     int dtype                   # 0: float32, 1: float64
     Py_ssize_t item
+    int kind                    # row of the kernel's table, to tell times apart
     bint whole_rows             # the kernel needs a whole row at once
     bint empty
     int dimensions

@@ -4,12 +4,18 @@ The kernels know matrices of one element type whose rows are contiguous. Where a
 are such, the kernel works on them as they stand, in one go. Where one is not (a transposed,
 reversed or misaligned array, another type or byte order), small blocks of it are copied to scratch
 memory, worked on there, and results copied back. No array is ever copied as a whole.
+
+Large matrices that need no copy are shared out to the team: whole rows, or pieces of a single one.
+No sum is ever divided, so the bits are the same.
 """
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport typed_kernels
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.sources cimport describe_type
+from cymlp.engine.threads cimport team_run, thread_count, threads_forced
+from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
+from cymlp.engine.walk cimport seconds
 
 cnp.import_array()
 
@@ -19,6 +25,27 @@ cdef enum:
     SPARE_BLOCKS = 4
     FLOAT32 = 10                # codes of convert.h
     FLOAT64 = 11
+    # Elements that are worth one more thread, which may be asleep and take 40 us to come: of
+    # kernels as fast as a copy, and of those of whole rows, which do more with each.
+    GRAIN = 1 << 19
+    ROWS_GRAIN = 1 << 18
+    TUNERS = 256
+    CUT = 64                    # a single row is cut at multiples of it: whole cache lines
+
+cdef tuner_t[TUNERS] tuners
+cdef int last_threads = 1       # how many the last call has used (for tests)
+
+
+def _last_threads():
+    return last_threads
+
+
+ctypedef struct shared_t:
+    # One matrix for the whole team.
+    walk_t *walk
+    block_job job
+    void *context
+    Py_ssize_t first_row
 
 cdef list spare = []
 
@@ -227,14 +254,24 @@ cdef void run_matrix(
     walk_t *walk, block_job job, void *context, Py_ssize_t first_row,
 ) noexcept nogil:
     """In one go if all operands allow it, else in blocks of a few rows, or of a part of a row."""
+    global last_threads
+    cdef shared_t shared
     cdef Py_ssize_t rows = walk.shape[walk.dimensions - 2]
     cdef Py_ssize_t columns = walk.shape[walk.dimensions - 1]
     cdef Py_ssize_t height = rows, width = columns, row, column
-    cdef int i
+    cdef int threads = 1, i
     for i in range(walk.operands):
         if not walk.operand[i].direct:
             width = columns if walk.whole_rows else min(columns, BLOCK)
             height = max(BLOCK // width, 1)
+            break
+    else:
+        threads = worth(walk, rows * columns)
+    last_threads = 1
+    if threads > 1:
+        shared.walk, shared.job, shared.context, shared.first_row = walk, job, context, first_row
+        last_threads = run_shared(&shared, threads, rows * columns)
+        return
     row = 0
     while row < rows:
         column = 0
@@ -243,6 +280,56 @@ cdef void run_matrix(
                       min(width, columns - column))
             column += width
         row += height
+
+
+cdef int worth(walk_t *walk, Py_ssize_t elements) noexcept nogil:
+    """How many threads the work on some elements is worth."""
+    cdef Py_ssize_t grain = ROWS_GRAIN if walk.whole_rows else GRAIN
+    if threads_forced():
+        return thread_count()
+    if elements < 2 * grain:
+        return 1
+    return <int>min(<Py_ssize_t>thread_count(), elements // grain)
+
+
+cdef tuner_t *tuner_of(walk_t *walk, block_job job, Py_ssize_t elements) noexcept nogil:
+    """What has been learnt about a kernel at a size; a place shared by chance costs only time."""
+    cdef size_t place = <size_t>job // 16 + 67 * walk.kind + walk.dtype
+    while elements > 1:
+        elements >>= 1
+        place += 31
+    return &tuners[place % TUNERS]
+
+
+cdef int run_shared(shared_t *shared, int wanted, Py_ssize_t elements) noexcept nogil:
+    """Share a matrix out to as many threads as pay; returns how many took part."""
+    cdef tuner_t *tuner = tuner_of(shared.walk, shared.job, elements)
+    cdef double begun = seconds()
+    cdef int threads
+    if threads_forced():
+        return team_run(share_job, shared, wanted)
+    threads = team_run(share_job, shared, tuner_choose(tuner, wanted))
+    tuner_learn(tuner, threads, seconds() - begun, <double>elements)
+    return threads
+
+
+cdef void share_job(void *context, int thread, int threads) noexcept nogil:
+    """A thread's share of a matrix: some of its rows, or a piece of its only one."""
+    cdef shared_t *shared = <shared_t *>context
+    cdef walk_t *walk = shared.walk
+    cdef Py_ssize_t rows = walk.shape[walk.dimensions - 2]
+    cdef Py_ssize_t columns = walk.shape[walk.dimensions - 1]
+    cdef bint cut_row = rows == 1 and not walk.whole_rows
+    cdef Py_ssize_t count = (columns + CUT - 1) // CUT if cut_row else rows
+    cdef Py_ssize_t begin = count * thread // threads, end = count * (thread + 1) // threads
+    if begin == end:
+        return
+    if cut_row:
+        run_block(walk, shared.job, shared.context, shared.first_row, 0, 1, begin * CUT,
+                  min(end * CUT, columns) - begin * CUT)
+    else:
+        run_block(walk, shared.job, shared.context, shared.first_row, begin, end - begin, 0,
+                  columns)
 
 
 cdef void run_block(

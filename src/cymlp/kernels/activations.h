@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include "lanes.h"
 #include "vmath.h"
+#include "vmath_gelu.h"
 
 /* A NaN passes relu and leaky_relu, and their gradient where it was the input. The slope is not
  * negative, so that the sign of leaky_relu's output is that of its input. */
@@ -22,7 +23,9 @@
     ROW(relu, "output", "he_uniform", "", 0.0, x < 0 ? 0 : x, s <= 0 ? 0 : g) \
     ROW(leaky_relu, "output", "he_uniform", "slope", 0.01, x > 0 ? x : x * p, s > 0 ? g : g * p) \
     ROW(silu, "input", "he_uniform", "", 0.0, x * SIGMOID(x), \
-        g * (SIGMOID(s) * FMA(s, 1 - SIGMOID(s), 1)))
+        g * (SIGMOID(s) * FMA(s, 1 - SIGMOID(s), 1))) \
+    ROW(gelu, "input", "he_uniform", "", 0.0, GELU(x), g * GELU_SLOPE(s)) \
+    ROW(gelu_tanh, "input", "he_uniform", "", 0.0, GELU_TANH(x), g * GELU_TANH_SLOPE(s))
 
 #define DEFINE_ROW_LOOPS(name, saves, initializer, parameter, standard, forward, backward) \
     DEFINE_ROW_LOOPS_OF(name##_forward_f32, name##_backward_f32, float, forward, backward) \

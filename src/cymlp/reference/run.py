@@ -9,7 +9,7 @@ import numpy as np
 
 from cymlp.layers import activation_rows
 from cymlp.plan import Plan, Step, separate_results
-from cymlp.reference import activations, dense, losses, optimizers, rng
+from cymlp.reference import activations, dense, gaussian, losses, optimizers, rng
 
 __all__ = ["Run", "StepDifference", "compare", "run_plan"]
 
@@ -312,15 +312,19 @@ def _gather_weight(step, values, call):
     return {step.operands["out"]: call.sample_weight}
 
 
+def _activation(name):
+    return getattr(gaussian if name in gaussian.__all__ else activations, name)
+
+
 def _dense_forward(step, values, call):
     sums = dense.dense_forward(_operand(step, values, "x"), _operand(step, values, "weight"),
                                _operand(step, values, "bias"))
-    activation = getattr(activations, step.attributes["activation"])
+    activation = _activation(step.attributes["activation"])
     return {step.operands["out"]: activation(sums, *_slope(step))}
 
 
 def _activation_forward(step, values, call):
-    activation = getattr(activations, step.attributes["activation"])
+    activation = _activation(step.attributes["activation"])
     return {step.operands["out"]: activation(_operand(step, values, "x"), *_slope(step))}
 
 
@@ -376,7 +380,7 @@ def _softmax_backward(step, values, call):
 
 
 def _activation_backward(step, values, call):
-    backward = getattr(activations, f"{step.attributes['activation']}_backward")
+    backward = _activation(f"{step.attributes['activation']}_backward")
     return {step.operands["out"]: backward(
         _operand(step, values, "x"), _operand(step, values, "saved"), *_slope(step))}
 
@@ -384,7 +388,7 @@ def _activation_backward(step, values, call):
 def _dense_backward_input(step, values, call):
     gradient = _operand(step, values, "x") @ _operand(step, values, "weight").T
     if step.attributes["activation"] != "identity":
-        backward = getattr(activations, f"{step.attributes['activation']}_backward")
+        backward = _activation(f"{step.attributes['activation']}_backward")
         gradient = backward(gradient, _operand(step, values, "saved"), *_slope(step))
     return {step.operands["out"]: gradient}
 
