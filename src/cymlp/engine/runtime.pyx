@@ -5,13 +5,13 @@ Calls that change the parameters have the network to themselves; others may run 
 """
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.ref cimport PyObject
-from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
+from cymlp.engine.checking cimport check_target, check_weight
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.program cimport Program
@@ -231,52 +231,14 @@ cdef class Engine:
                              f"got shape {tuple((<object>x).shape)}")
         return cnp.PyArray_DIM(x, 0)
 
-    cdef int _check_target(self, call_t *call, cnp.ndarray target, bint labels) except -1:
-        """Shape and values of the targets, before anything is changed."""
-        cdef long long bad
-        if target.shape[0] != call.x.rows:
-            raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
-        describe(&call.target, target, "y")
-        with nogil:
-            if labels:
-                bad = common_kernels().find_bad_label(&call.target, self.out_features)
-            else:
-                bad = common_kernels().find_outside(&call.target, self.low, self.high)
-        if bad >= 0:
-            values = "numbers that are not NaN"
-            if labels:
-                values = f"class numbers from 0 to {self.out_features - 1}"
-            elif self.high < INFINITY:
-                values = f"values from {self.low:g} to {self.high:g}"
-            raise ValueError(f"y: expected {values}, got {target[bad]} in row {bad}")
-        return 0
-
-    cdef int _check_weight(self, call_t *call, object weight) except -1:
-        cdef long long bad
-        call.weighted = weight is not None
-        if weight is None:
-            return 0
-        if weight.shape != (call.x.rows,):
-            raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
-                             f"each row of X, got shape {weight.shape}")
-        describe(&call.sample_weight, weight, "sample_weight")
-        # So small that their sum is finite too.
-        cdef double most = (DBL_MAX if self.code else FLT_MAX) / call.x.rows
-        with nogil:
-            bad = common_kernels().find_outside(&call.sample_weight, 0.0, most)
-        if bad >= 0:
-            raise ValueError(f"sample_weight: expected numbers of at least 0 with a finite sum in "
-                             f"{self.dtype}, got {weight[bad]} in row {bad}")
-        return 0
-
     def check(self, cnp.ndarray x not None, cnp.ndarray target not None, weight, bint labels):
         """Look at all targets and weights before the first of several calls on them."""
         cdef call_t call
         memset(&call, 0, sizeof(call_t))
         self._rows(x)
         describe(&call.x, x, "X")
-        self._check_target(&call, target, labels)
-        self._check_weight(&call, weight)
+        check_target(&call, target, labels, self.out_features, self.low, self.high)
+        check_weight(&call, weight, self.code)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -418,8 +380,8 @@ cdef class Engine:
         cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        self._check_target(call, target, labels)
-        self._check_weight(call, weight)
+        check_target(call, target, labels, self.out_features, self.low, self.high)
+        check_weight(call, weight, self.code)
         self._run(call, program, batch_job, threads)
         return memory
 
@@ -484,8 +446,8 @@ cdef class Engine:
         cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        self._check_target(call, target, labels)
-        self._check_weight(call, weight)
+        check_target(call, target, labels, self.out_features, self.low, self.high)
+        check_weight(call, weight, self.code)
         cdef cnp.ndarray losses = np.zeros(epochs), metrics = np.zeros(epochs)
         cdef cnp.ndarray times = np.zeros(epochs)
         call.order = <long long *>cnp.PyArray_DATA(order) if shuffle else NULL

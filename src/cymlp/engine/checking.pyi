@@ -1,0 +1,1 @@
+# Nothing for Python: what a call learns from is checked with this.

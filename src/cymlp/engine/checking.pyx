@@ -1,0 +1,53 @@
+"""Targets and sample weights of a call, looked at before anything is changed."""
+cimport numpy as cnp
+from libc.float cimport DBL_MAX, FLT_MAX
+from libc.math cimport INFINITY
+
+from cymlp.engine.binding cimport common_kernels
+from cymlp.engine.call cimport call_t
+from cymlp.engine.sources cimport describe
+
+cnp.import_array()
+
+
+cdef int check_target(
+    call_t *call, cnp.ndarray target, bint labels, Py_ssize_t classes, double low, double high,
+) except -1:
+    """Shape and values of the targets, before anything is changed."""
+    cdef long long bad
+    if target.shape[0] != call.x.rows:
+        raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
+    describe(&call.target, target, "y")
+    with nogil:
+        if labels:
+            bad = common_kernels().find_bad_label(&call.target, classes)
+        else:
+            bad = common_kernels().find_outside(&call.target, low, high)
+    if bad >= 0:
+        values = "numbers that are not NaN"
+        if labels:
+            values = f"class numbers from 0 to {classes - 1}"
+        elif high < INFINITY:
+            values = f"values from {low:g} to {high:g}"
+        raise ValueError(f"y: expected {values}, got {target[bad]} in row {bad}")
+    return 0
+
+
+cdef int check_weight(call_t *call, object weight, int dtype) except -1:
+    """The sample weights, if there are any."""
+    cdef long long bad
+    call.weighted = weight is not None
+    if weight is None:
+        return 0
+    if weight.shape != (call.x.rows,):
+        raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
+                         f"each row of X, got shape {weight.shape}")
+    describe(&call.sample_weight, weight, "sample_weight")
+    # So small that their sum is finite too.
+    cdef double most = (DBL_MAX if dtype else FLT_MAX) / call.x.rows
+    with nogil:
+        bad = common_kernels().find_outside(&call.sample_weight, 0.0, most)
+    if bad >= 0:
+        raise ValueError(f"sample_weight: expected numbers of at least 0 with a finite sum in "
+                         f"{'float64' if dtype else 'float32'}, got {weight[bad]} in row {bad}")
+    return 0
