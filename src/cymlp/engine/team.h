@@ -43,6 +43,7 @@ static struct {
     team_job job;
     void *context;
     int threads;
+    int caller_processor;
     /* Written only by the holder of `busy`. */
     pthread_t host;
     atomic_int asked;             /* size the team was started for, caller included; 0: no team */
@@ -134,12 +135,38 @@ static unsigned team_next_ticket(struct team_seat *seat, unsigned seen)
     return ticket;
 }
 
+#ifdef __linux__
+static int team_processor(void) { return sched_getcpu(); }
+
+/* Moves this thread off the caller's processor. The system puts a new or woken thread there again
+ * and again, and calls shorter than its time slices never make it think better of it: two threads
+ * that wait for each other then take several times as long as one. What the thread may use
+ * altogether is the same afterwards. */
+static void team_step_aside(void)
+{
+    cpu_set_t allowed, others;
+    int here = sched_getcpu();
+    if (here < 0 || here != team.caller_processor
+        || atomic_load_explicit(&team.crowded, memory_order_relaxed)
+        || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    others = allowed;
+    CPU_CLR(here, &others);
+    if (CPU_COUNT(&others) > 0 && !sched_setaffinity(0, sizeof others, &others))
+        sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+static int team_processor(void) { return -1; }
+static void team_step_aside(void) {}
+#endif
+
 static void team_serve(int thread)
 {
     unsigned ticket = 0;
     for (;;) {
         ticket = team_next_ticket(&team_seats[thread], ticket);
         if (!team.job) return;
+        team_step_aside();
         team.job(team.context, thread, team.threads);
         atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
     }
@@ -151,6 +178,7 @@ static void team_call(team_job job, void *context, int threads)
     team.job = job;
     team.context = context;
     team.threads = threads;
+    team.caller_processor = team_processor();
     atomic_store_explicit(&team.running, threads - 1, memory_order_relaxed);
     for (int thread = 1; thread < threads; thread++) {
         struct team_seat *seat = &team_seats[thread];
