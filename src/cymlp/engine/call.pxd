@@ -88,6 +88,7 @@ ctypedef struct call_t:
     int step_count
     Py_ssize_t units
     Py_ssize_t chunk
+    Py_ssize_t multiply_adds    # of one row
     Py_ssize_t item
     const kernels_t *kernels
     char *arena

@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 METRICS: dict[str, int]
 
+def fit_together(out: Any, first: Any, second: Any = None) -> bool: ...
 def activation_forward(kind: int, out: NDArray, x: NDArray, parameter: float) -> None: ...
 def activation_backward(
     kind: int, out: NDArray, grad_output: NDArray, saved: NDArray, parameter: float,

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.sources cimport describe
+from cymlp.engine.sources cimport are_apart, describe, is_plain
 from cymlp.engine.operands cimport (
     READ, WRITE, add, block_job, borrow, give_back, plan, run, walk_t)
 from cymlp.kernels.data cimport source_t
@@ -66,6 +66,30 @@ cdef int finish(
     with nogil:
         run(walk, kernel, job)
     return give_back(memory)
+
+
+cdef bint is_alike(out, array) noexcept:
+    """Both plain, of one type and shape."""
+    cdef int dimensions = cnp.PyArray_NDIM(out)
+    return (is_plain(array, dimensions) and cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(out)
+            and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(array), cnp.PyArray_DIMS(out),
+                                         dimensions))
+
+
+def fit_together(out, first, second=None):
+    """Whether arrays need no closer look.
+
+    They do not where all are contiguous, of one floating dtype and one shape, and `out` can be
+    written to and is `first` itself or apart from the others.
+    """
+    if (not cnp.PyArray_CheckExact(out) or not is_plain(out, cnp.PyArray_NDIM(out))
+            or not cnp.PyArray_ISWRITEABLE(out) or not is_alike(out, first)):
+        return False
+    if cnp.PyArray_TYPE(out) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(out) != cnp.NPY_DOUBLE:
+        return False
+    if out is not first and not are_apart(out, first):
+        return False
+    return second is None or (is_alike(out, second) and are_apart(out, second))
 
 
 # ---- activations ------------------------------------------------------------------------------

@@ -117,4 +117,5 @@ cdef class Program:
         call.step_count = self.step_count
         call.units = self.units
         call.chunk = self.chunk
+        call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes

@@ -28,7 +28,7 @@ cnp.import_array()
 cdef enum:
     # Floating-point operations that are worth one more thread: in a single call, whose other
     # threads may have gone to sleep, and in a step of an epoch, whose threads are awake.
-    CALL_GRAIN = 4_000_000
+    CALL_GRAIN = 400_000
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000

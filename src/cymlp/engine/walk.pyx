@@ -23,7 +23,11 @@ cdef extern from *:
     bint python_runs "Py_IsInitialized"() noexcept nogil
 
 cdef enum:
-    ROWS_PER_THREAD = 24        # with fewer, threads share a product by panels
+    # With fewer rows for a thread, threads share a product by panels: each then reads a part of
+    # the weights only. Of weights that are near anyway all are read, and no one waits.
+    ROWS_PER_THREAD = 24
+    NEAR_ROWS_PER_THREAD = 8
+    NEAR_BYTES = 256 << 10
 
 cdef double CHECK_SECONDS = 0.05
 
@@ -52,9 +56,15 @@ cdef void look_for_signals(call_t *c) noexcept nogil:
         c.handling[0] = outer
 
 
+cdef inline bint are_few(const call_t *c, long long rows, int threads) noexcept nogil:
+    """Whether there are too few rows for each thread to take its share of them."""
+    cdef bint near = c.multiply_adds * c.item <= NEAR_BYTES
+    return threads > 1 and rows < (NEAR_ROWS_PER_THREAD if near else ROWS_PER_THREAD) * threads
+
+
 cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All steps on one piece of a batch."""
-    cdef bint few = threads > 1 and b.piece_rows < ROWS_PER_THREAD * threads
+    cdef bint few = are_few(c, b.piece_rows, threads)
     cdef Py_ssize_t row = b.piece_rows * thread // threads
     cdef Py_ssize_t rows = b.piece_rows * (thread + 1) // threads - row
     cdef const step_t *s
@@ -193,7 +203,7 @@ cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
     cdef call_t *c = <call_t *>context
     cdef batch_t b
     open_batch(c, &b, thread)
-    if c.rows < ROWS_PER_THREAD * threads and c.rows <= c.chunk:
+    if are_few(c, c.rows, threads) and c.rows <= c.chunk:
         run_batch(c, &b, thread, threads)
         return
     b.workspace += thread * c.workspace_bytes

@@ -66,14 +66,17 @@ _PARAMETER = """
 
 
 def _run_forward(kind: int, x: ArrayLike, parameter: float, out: Any) -> NDArray:
-    x = as_real_array("x", x)
-    out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
+    if not calls.fit_together(out, x):
+        x = as_real_array("x", x)
+        out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
     calls.activation_forward(kind, out, x, parameter)
     return out
 
 
 def _pair(grad_output: ArrayLike, saved: ArrayLike, out: Any) -> tuple[NDArray, NDArray, NDArray]:
     """The arrays of a backward pass: those given, and the one for the result."""
+    if calls.fit_together(out, grad_output, saved):
+        return grad_output, saved, out
     grad_output = as_real_array("grad_output", grad_output)
     saved = as_real_array("saved", saved)
     if saved.shape != grad_output.shape:
@@ -155,8 +158,9 @@ def exp(x: ArrayLike, *, out: NDArray | None = None) -> NDArray:
     >>> exp([0.0, 1.0, -np.inf])
     array([1.        , 2.71828183, 0.        ])
     """
-    x = as_real_array("x", x)
-    out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
+    if not calls.fit_together(out, x):
+        x = as_real_array("x", x)
+        out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
     calls.exp(out, x)
     return out
 
