@@ -20,7 +20,7 @@ from . import machine
 from .peers import OURS, PEERS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAUSE_SECONDS = 0.25    # until others' threads sleep (ONNX Runtime's spin for 35 ms); 0.06 was too short
+PAUSE_SECONDS = 0.25    # until the threads of others sleep; 0.06 was too short
 LONG_SECONDS = 1.0              # cases whose calls take longer get few rounds
 FEW_ROUNDS = 3
 THREAD_VARIABLES = ("CYMLP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
