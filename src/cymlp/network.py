@@ -14,7 +14,7 @@ from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_l
                          check_output, summary_text)
 from .engine.program import Program
 from .engine.runtime import Engine
-from .layers import Activation, Dense, Dropout, activation_rows
+from .layers import Activation, Dense, Dropout
 from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
