@@ -26,8 +26,8 @@ import numpy as np
 cnp.import_array()
 
 cdef enum:
-    # Floating-point operations that are worth one more thread: in a single call, whose other
-    # threads may have gone to sleep, and in a step of an epoch, whose threads are awake.
+    # Floating-point operations from which one more thread is tried, in a single call and in a
+    # step of an epoch; the tuner then finds out by the clock whether it pays.
     CALL_GRAIN = 400_000
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
@@ -315,12 +315,13 @@ cdef class Engine:
 
     def predict(self, Program program not None, cnp.ndarray x not None, cnp.ndarray out not None):
         """Run a plan of the kind "predict" or "forward" on the rows of `x` into `out`."""
+        cdef int kind = PREDICT if program.predicts else FORWARD
+        self.known[size_of(self._rows(x)) * KINDS + kind] = program
         self._predict(program, x, out)
 
     cdef int _predict(self, Program program, cnp.ndarray x, cnp.ndarray out) except -1:
         cdef Py_ssize_t rows = self._rows(x)
         cdef int threads = self._threads(program, rows, CALL_GRAIN)
-        self.known[size_of(rows) * KINDS + (PREDICT if program.predicts else FORWARD)] = program
         cdef Memory memory = self._open(program, x, threads, threads)
         cdef call_t *call = <call_t *>memory.data
         call.out = cnp.PyArray_BYTES(out)
@@ -400,13 +401,13 @@ cdef class Engine:
     def train_step(self, Program program not None, cnp.ndarray x not None,
                    cnp.ndarray target not None, weight, bint labels):
         """One step of the optimizer; returns the loss before it."""
+        cdef int kind = STEP_LABELS if labels else STEP_DENSE
+        if weight is None:
+            self.known[size_of(self._rows(x)) * KINDS + kind] = program
         return self._train_step(program, x, target, weight, labels)
 
     cdef double _train_step(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
                             bint labels) except? -1:
-        if weight is None:
-            self.known[size_of(self._rows(x)) * KINDS
-                       + (STEP_LABELS if labels else STEP_DENSE)] = program
         cdef Memory memory = self._run_batch(program, x, target, weight, labels)
         self._keep(program, memory)
         return self._mean_loss(<call_t *>memory.data)
