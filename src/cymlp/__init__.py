@@ -20,6 +20,7 @@ _LAZY = {
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
     "MeanSquaredError": "losses",
+    "Group": "update", "Update": "update",
     "Callback": "callbacks", "EarlyStopping": "callbacks", "History": "history",
     "Plan": "plan", "load": "files", "show_config": "config",
 }

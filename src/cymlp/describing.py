@@ -17,7 +17,7 @@ __all__ = ["FIXED", "as_dtype", "as_generator", "as_layers", "as_task_and_loss",
            "summary_text"]
 
 # Attributes of a network that its engine has been set up for, so that they stay as they are.
-FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "dtype",
+FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "update", "dtype",
           "parameters"}
 
 

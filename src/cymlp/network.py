@@ -21,6 +21,7 @@ from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
+from .update import as_update, check_groups, hyper_of_groups
 
 __all__ = ["Network"]
 
@@ -43,6 +44,8 @@ class Network(Keeping):
         an object of :mod:`cymlp.losses`. One of `task` and `loss` must be given.
     optimizer : str or optimizer
         ``"sgd"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``, or an object with its settings.
+    update : Update, optional
+        What goes around the optimizer's step: clipping, accumulation, penalties, averages.
     dtype : {"float32", "float64"}
         Precision of parameters and arithmetic.
     rng : None, int or numpy.random.Generator
@@ -70,10 +73,11 @@ class Network(Keeping):
         task: str | None = None,
         loss: Any = None,
         optimizer: Any = "adam",
+        update: Any = None,
         dtype: Any = "float32",
         rng: Any = None,
     ) -> None:
-        self._describe(layers, in_features, optimizer, dtype, task, loss)
+        self._describe(layers, in_features, optimizer, dtype, task, loss, update)
         generator = as_generator(rng)
         place = generator.bit_generator.state
         try:
@@ -90,17 +94,20 @@ class Network(Keeping):
                                  "parameters set one at a time, net.parameters[name] = array")
         object.__setattr__(self, name, value)
 
-    def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None) -> None:
+    def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None,
+                  update=None) -> None:
         """Take over a description, every part of it checked."""
         self.in_features = as_integer("in_features", in_features, least=1)
         self.layers = as_layers(layers, self.in_features)
         self.task, self.loss = as_task_and_loss(task, loss)
         self.optimizer = as_optimizer(optimizer)
+        self.update = as_update(update)
         self.dtype = as_dtype(dtype)
         self.out_features = output_width(self.layers, self.in_features)
         check_output(self.layers, self.task, self.loss, self.out_features)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
+        check_groups(self.update, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
             layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
@@ -112,12 +119,12 @@ class Network(Keeping):
 
         row = kernels.optimizer_table()[self.optimizer.kernel]
         states = self.optimizer.states()
-        hyper = self.optimizer.hyper()
+        starts = [self.optimizer.initial_state(name) for name in states]
+        starts += [0.0] * len(self.update.states())
         categorical = isinstance(self.loss, CategoricalCrossEntropy)
         self._engine = Engine(
-            self._parameter_bytes, [self.optimizer.initial_state(name) for name in states],
-            [row["states"].index(name) for name in states], self.dtype, row["kind"],
-            [hyper[name] for name in row["hyper"]], self.in_features, self.out_features,
+            self._parameter_bytes, starts, [row["states"].index(name) for name in states], self.dtype, row["kind"],
+            hyper_of_groups(self.optimizer, self.update, row["hyper"]), self.in_features, self.out_features,
             target_limits(self.loss), 1 if categorical else self.out_features, categorical, key)
         self._engine.codes = self._codes
         self.parameters = Parameters(self._engine, self._layout)
@@ -134,7 +141,8 @@ class Network(Keeping):
         if program is None:
             program = self._programs[key] = Program(build_plan(
                 kind, self.layers, self.in_features, self.loss, self.optimizer, self.dtype, batch,
-                target="labels" if labels else "dense", weighted=weighted, metric=metric))
+                target="labels" if labels else "dense", weighted=weighted, metric=metric,
+                update=self.update))
         return program
 
     @property
@@ -420,5 +428,6 @@ class Network(Keeping):
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"
+        update = "" if self.update.is_plain else f"update={self.update!r}, "
         return (f"Network({list(self.layers)}, in_features={self.in_features}, {goal}, "
-                f"optimizer={self.optimizer!r}, dtype={self.dtype.name!r})")
+                f"optimizer={self.optimizer!r}, {update}dtype={self.dtype.name!r})")

@@ -38,6 +38,7 @@ from .layers import (
 )
 from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
 from .optimizers import SGD, Adagrad, Adam, RMSprop
+from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
 
@@ -49,6 +50,8 @@ _GROUPS: dict[str, tuple[type, ...]] = {
         GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
     ),
     "loss": (MeanSquaredError, BinaryCrossEntropy, CategoricalCrossEntropy),
+    "update": (Update,),
+    "group": (Group,),
     "optimizer": (SGD, Adagrad, RMSprop, Adam),
 }
 
@@ -60,7 +63,7 @@ _NESTED = {
     "initializer": "initializer",
 }
 # Which fields hold lists of specifications, or lists of such lists.
-_LISTS = {"layers": "layer", "branches": "layer"}
+_LISTS = {"layers": "layer", "branches": "layer", "groups": "group"}
 _DEEPEST = 64       # lists within lists
 
 

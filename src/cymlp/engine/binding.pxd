@@ -144,6 +144,21 @@ ctypedef struct kernels_t:
         void *gradient, Py_ssize_t ldg, char *used, const void *dy, Py_ssize_t lddy,
         const void *x, Py_ssize_t ldx, Py_ssize_t categories, Py_ssize_t units, Py_ssize_t rows,
         Py_ssize_t cols, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    void (*gradient_penalty)(
+        void *gradient, const void *parameter, Py_ssize_t n, double l1, double l2) noexcept nogil
+    void (*gradient_clip)(
+        void *gradient, Py_ssize_t n, double limit) noexcept nogil
+    void (*gradient_scale)(
+        void *gradient, Py_ssize_t n, double factor) noexcept nogil
+    void (*gradient_accumulate)(
+        void *total, const void *gradient, Py_ssize_t n, double share, bint first) noexcept nogil
+    void (*gradient_squares)(
+        double *total, const void *gradient, Py_ssize_t rows, Py_ssize_t width,
+        Py_ssize_t columns) noexcept nogil
+    void (*parameter_average)(
+        void *average, const void *parameter, Py_ssize_t n, double share) noexcept nogil
+    void (*parameter_max_norm)(
+        void *panel, Py_ssize_t rows, Py_ssize_t width, double limit) noexcept nogil
 
 ctypedef struct common_t:
     # Kernels that know no dtype.

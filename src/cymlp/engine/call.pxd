@@ -39,12 +39,17 @@ cdef enum:
     BATCH_RUNNING
     EMBEDDING_FORWARD
     EMBEDDING_UPDATE
+    PREPARE_GRADIENTS
+    APPLY_UPDATE
+    MAX_NORM
+    AVERAGE
 
 cdef enum:
     # How threads share a step.
     BY_ROWS
     BY_COLUMNS
     BY_UNITS
+    BY_PIECES
     BY_ONE
 
 cdef enum:
@@ -61,6 +66,7 @@ cdef enum:
 cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
+    MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
     SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
 
 ctypedef struct place_t:
@@ -69,6 +75,30 @@ ctypedef struct place_t:
     Py_ssize_t offset           # bytes
     Py_ssize_t row_bytes
     Py_ssize_t leading          # elements
+
+ctypedef struct piece_t:
+    # Rows of a parameter that one thread updates at a time; see the plan's Piece.
+    Py_ssize_t offset           # bytes
+    Py_ssize_t rows
+    Py_ssize_t width            # elements
+    Py_ssize_t columns
+    int group
+    bint penalized
+    bint sparse
+
+ctypedef struct rules_t:
+    # What goes around the optimizer's step (update.py); numbers below 0 where there is none.
+    long long accumulate
+    double l1
+    double l2
+    double clip_value
+    double clip_norm
+    double max_norm
+    double decay                # of the average; above 1 for a plain mean
+    long long average_from
+    long long average_every
+    Py_ssize_t accumulated      # bytes from a parameter to its accumulated gradient
+    Py_ssize_t average          # and to its average
 
 ctypedef struct step_t:
     int op
@@ -113,7 +143,7 @@ ctypedef struct batch_t:
     double loss                 # sums over the batch's rows, on thread 0
     double metric
     double counted              # rows in the metric: those whose weight is not 0
-    double prepared[MAX_HYPER]
+    double prepared[MAX_GROUPS * MAX_HYPER]
     char *workspace
     char *scratch
 
@@ -134,7 +164,12 @@ ctypedef struct call_t:
     bint keeps_gradients
     bint updates
     int optimizer
-    double hyper[MAX_HYPER]
+    bint fused                  # a layer's gradient is followed by its update at once
+    const piece_t *pieces
+    Py_ssize_t piece_count
+    const rules_t *rules
+    int groups
+    const double *hyper         # MAX_HYPER numbers for each group
     unsigned long long key
     long long step
     source_t x

@@ -22,9 +22,12 @@ _OPS = {
     "batch_normalize": BATCH_NORMALIZE, "batch_sums": BATCH_SUMS,
     "batch_normalize_backward": BATCH_NORMALIZE_BACKWARD, "batch_running": BATCH_RUNNING,
     "embedding_forward": EMBEDDING_FORWARD, "embedding_update": EMBEDDING_UPDATE,
+    "prepare_gradients": PREPARE_GRADIENTS, "apply_update": APPLY_UPDATE, "max_norm": MAX_NORM,
+    "average": AVERAGE,
 }
 
-_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "once": BY_ONE}
+_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": BY_PIECES,
+           "once": BY_ONE}
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
@@ -91,6 +94,7 @@ cdef class Program:
             places[b.name] = (1, b.offset, b.leading * sizes[b.dtype], b.leading)
         self.step_count = 0
         self.units = 0
+        self._set_rules(plan)
         for step in plan.steps:
             self._add(step, places, PANEL_BYTES // item)
 
@@ -127,7 +131,36 @@ cdef class Program:
         s.layer = attributes.get("layer", 0)
         if s.split == BY_UNITS:
             self._cut(s, panel_columns)
+        elif s.op == MAX_NORM:
+            s.units = (s.outputs + panel_columns - 1) // panel_columns
+        elif s.split == BY_PIECES:
+            s.units = self.piece_count
         self.step_count += 1
+        return 0
+
+    cdef int _set_rules(self, plan) except -1:
+        """What goes around the optimizer's step, and the pieces that it goes over."""
+        cdef piece_t *p
+        rules, states = plan.update, plan.states
+        limits = [-1.0 if limit is None else limit
+                  for limit in (rules.clip_value, rules.clip_norm, rules.max_norm)]
+        self.rules.accumulate, self.rules.l1, self.rules.l2 = rules.accumulate, rules.l1, rules.l2
+        self.rules.clip_value, self.rules.clip_norm, self.rules.max_norm = limits
+        self.rules.decay = rules.average if isinstance(rules.average, float) else 2.0
+        self.rules.average_from = rules.average_from
+        self.rules.average_every = rules.average_every
+        distance = {name: number * plan.parameter_bytes for number, name in enumerate(states, 1)}
+        self.rules.accumulated = distance.get("accumulated_gradient", 0)
+        self.rules.average = distance.get("average", 0)
+        self.piece_count = len(plan.pieces)
+        self.pieces = <piece_t *>calloc(max(self.piece_count, 1), sizeof(piece_t))
+        if self.pieces == NULL:
+            raise MemoryError("no memory for the pieces of a plan")
+        for number, piece in enumerate(plan.pieces):
+            p = &self.pieces[<Py_ssize_t>number]
+            p.offset, p.rows, p.width, p.columns = (
+                piece.offset, piece.rows, piece.width, piece.columns)
+            p.group, p.penalized, p.sparse = piece.group, piece.penalized, piece.sparse
         return 0
 
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1:
@@ -159,10 +192,15 @@ cdef class Program:
 
     def __dealloc__(self):
         free(self.steps)
+        free(self.pieces)
 
     cdef void fill(self, call_t *call) noexcept:
         call.steps = self.steps
         call.step_count = self.step_count
+        call.pieces = self.pieces
+        call.piece_count = self.piece_count
+        call.rules = &self.rules
+        call.fused = self.updates and self.piece_count == 0
         call.units = self.units
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds

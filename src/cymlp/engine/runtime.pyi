@@ -16,7 +16,7 @@ class Engine:
     codes: list[tuple[int, int]]
     def __init__(
         self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],
-        dtype: np.dtype, optimizer: int, hyper: Sequence[float], in_features: int,
+        dtype: np.dtype, optimizer: int, hyper: Sequence[Sequence[float]], in_features: int,
         out_features: int, limits: tuple[float, float], value_count: float, takes_labels: bool,
         key: int,
     ) -> None: ...

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
-from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
+from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
 from cymlp.engine.checking cimport check_codes, check_target, check_weight
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.layouts cimport copy_in, copy_out
@@ -99,8 +99,8 @@ cdef class Engine:
         float32 or float64.
     optimizer : int
         Row of the kernels' table of optimizers.
-    hyper : sequence of float
-        Its hyperparameters in the table's order.
+    hyper : sequence of sequences of float
+        Its hyperparameters in the table's order, for each group of parameters.
     in_features, out_features : int
         Width of an input and of an output row.
     limits : tuple of two floats
@@ -121,7 +121,8 @@ cdef class Engine:
     cdef Py_ssize_t item
     cdef const kernels_t *kernels
     cdef int optimizer
-    cdef double hyper[MAX_HYPER]
+    cdef double hyper[MAX_GROUPS * MAX_HYPER]
+    cdef int groups
     cdef Py_ssize_t state_offset[MAX_STATES]
     cdef Py_ssize_t in_features
     cdef Py_ssize_t out_features
@@ -148,11 +149,13 @@ cdef class Engine:
         self.item = 8 if self.code else 4
         self.kernels = typed_kernels(self.code)
         self.optimizer = optimizer
-        for i, value in enumerate(hyper):
-            self.hyper[i] = value
+        self.groups = len(hyper)
+        for group, numbers in enumerate(hyper):
+            for i, value in enumerate(numbers):
+                self.hyper[<Py_ssize_t>group * MAX_HYPER + <Py_ssize_t>i] = value
         for i in range(MAX_STATES):
             self.state_offset[i] = -1
-        for i, slot in enumerate(slots):
+        for i, slot in enumerate(slots):    # the first states are the optimizer's
             self.state_offset[slot] = (1 + i) * self.parameter_bytes
         for i, value in enumerate(states):
             self._fill((1 + i) * self.parameter_bytes, value)
@@ -272,6 +275,7 @@ cdef class Engine:
         call.keeps_gradients = program.keeps_gradients
         call.updates = program.updates
         call.hyper = self.hyper
+        call.groups = self.groups
         call.state_offset = self.state_offset
         call.key = self.key
         call.rows = call.x.rows

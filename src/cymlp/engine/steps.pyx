@@ -190,15 +190,15 @@ cdef void dense_update(
     c.kernels.dense_backward_weight(gradient, at(c, b, &s.x, 0), s.x.leading, dz, s.saved.leading,
                                     s.inputs, s.outputs, b.piece_rows, accumulate, panel, begin,
                                     end, packed)
-    if c.updates and b.last_piece:
-        update(c, b, gradient, offset, (end - begin) * width)
+    if c.fused and b.last_piece:
+        update(c, b, gradient, offset, (end - begin) * width, 0)
     if begin == 0 and s.bias.space >= 0:
         offset = s.bias.offset + panel * full * c.item
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
         c.kernels.dense_backward_bias(gradient, dz + panel * full * c.item, s.saved.leading, width,
                                       b.piece_rows, accumulate)
-        if c.updates and b.last_piece:
-            update(c, b, gradient, offset, width)
+        if c.fused and b.last_piece:
+            update(c, b, gradient, offset, width, 0)
 
 
 cdef void by_units(

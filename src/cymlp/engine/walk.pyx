@@ -7,10 +7,11 @@ from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
-    BY_COLUMNS, BY_ONE, BY_UNITS, SCRATCH_BYTES, batch_t, call_t, step_t)
+    BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, MAX_HYPER, SCRATCH_BYTES, batch_t, call_t, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
+from cymlp.engine.update_steps cimport by_pieces, updates_done
 
 cdef extern from "<time.h>" nogil:
     struct timespec:
@@ -80,6 +81,8 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         elif s.split == BY_ONE:
             if thread == 0:
                 reduce(s, c, b)
+        elif s.split == BY_PIECES:
+            by_pieces(s, c, b, thread, threads)
         elif s.split == BY_COLUMNS:
             by_columns(s, c, b, thread, threads)
             if few:
@@ -102,12 +105,21 @@ cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:
     return total
 
 
+cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
+    """The few numbers that every update needs, for each group of parameters."""
+    cdef int group
+    for group in range(c.groups):
+        common_kernels().optimizer_prepare(
+            c.optimizer, b.prepared + group * MAX_HYPER, c.hyper + group * MAX_HYPER,
+            updates_done(c, b))
+
+
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All pieces of a batch: the walk of one thread."""
     b.loss = b.metric = b.counted = 0
     b.weight_sum = weight_sum(c, b)
     if c.updates:
-        common_kernels().optimizer_prepare(c.optimizer, b.prepared, c.hyper, b.step)
+        prepare_update(c, b)
     b.piece_first = 0
     while b.piece_first < b.rows:
         b.piece_rows = min(c.chunk, b.rows - b.piece_first)

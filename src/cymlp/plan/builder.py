@@ -8,9 +8,11 @@ import numpy as np
 
 from ..layers import Activation, activation_rows
 from ..layers.shapes import declared_parameters, output_width, walk
+from ..update import as_update
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from . import columns, joins  # noqa: F401  # they register their lowerings
 from .lowering import Flow, lower_layers
+from .updating import add_update_steps, pieces_of
 
 __all__ = ["build_plan", "parameter_layout"]
 
@@ -50,7 +52,7 @@ def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, 
 
 
 def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
-               target="dense", weighted=False, metric=False) -> Plan:
+               target="dense", weighted=False, metric=False, update=None) -> Plan:
     """The plan of one kind of call.
 
     Parameters
@@ -67,13 +69,16 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
         Whether rows carry a sample weight.
     metric : bool
         Whether the loss's metric is counted too.
+    update : Update, optional
+        What goes around the optimizer's step.
 
     Returns
     -------
     Plan
     """
-    builder = _Builder(kind, layers, in_features, loss, dtype, batch,
-                       optimizer.states() if kind == "train" else ())
+    update = as_update(update)
+    states = (*optimizer.states(), *update.states()) if kind == "train" else ()
+    builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update)
     if kind in ("predict", "forward"):
         builder.prediction()
     else:
@@ -84,10 +89,10 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
 class _Builder:
     """Collects the buffers and steps of one plan."""
 
-    def __init__(self, kind, layers, in_features, loss, dtype, batch, states):
+    def __init__(self, kind, layers, in_features, loss, dtype, batch, states, update):
         self.kind, self.layers, self.loss = kind, layers, loss
         self.dtype = np.dtype(dtype)
-        self.batch, self.states = batch, states
+        self.batch, self.states, self.update = batch, states, update
         self.parameters, self.parameter_bytes = parameter_layout(layers, in_features, dtype)
         self.named = {parameter.name for parameter in self.parameters}
         self.in_features = in_features
@@ -96,9 +101,12 @@ class _Builder:
         self.whole_batch = self.training and any(
             layer.whole_batch for _, layer, _ in self._walk())
         self.chunk = self._chunk_rows()
-        self.pieces = -(-batch // self.chunk) if self.training else 1
-        self.keeps_gradients = kind == "gradients" or self.pieces > 1 or any(
-            layer.keeps_gradient for _, layer, _ in self._walk())
+        # Where more happens than the optimizer's step, that goes over all parameters afterwards.
+        self.flat = () if kind != "train" or update.is_plain else pieces_of(
+            self.parameters, update, self.dtype.itemsize)
+        self.keeps_gradients = self.training and (
+            kind == "gradients" or bool(self.flat) or batch > self.chunk
+            or any(layer.keeps_gradient for _, layer, _ in self._walk()))
         self.sample_weight: str | None = None
         self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
         self.users: dict[str, int] = {}
@@ -127,6 +135,10 @@ class _Builder:
     def vector(self, name: str, dtype: str) -> str:
         """A new array of the workspace with one number for each row of a chunk."""
         return self._new(name, 0, dtype, 0)
+
+    def numbers(self, name: str, count: int) -> str:
+        """A new array of the workspace with `count` numbers in float64."""
+        return self._new(name, count, "float64", 1)
 
     def marks(self, name: str, count: int) -> str:
         """A new array of the workspace with a byte for each of `count` things."""
@@ -275,6 +287,8 @@ class _Builder:
         self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
                  row_values="row_metric" if metric else None)
         self.steps += self.updates
+        if self.flat:
+            add_update_steps(self, self.update, self.flat)
 
     def gather_target(self, target: str, outputs: int) -> str:
         if target == "labels":
@@ -291,8 +305,7 @@ class _Builder:
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
                     self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
-                    buffers, size,
-                    tuple(self.steps))
+                    buffers, size, tuple(self.steps), self.update, self.flat)
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:
         """All buffers with their places in the workspace, and its size."""

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from cymlp.plan import Plan, Step, separate_results
-from cymlp.reference import activations, dense, losses, optimizers, rng
+from cymlp.reference import activations, dense, losses, rng
 from cymlp.reference.layer_steps import LAYER_STEPS
 from cymlp.reference.operands import activation_of, operand, slope_of
+from cymlp.reference.updating import step_with_rules, step_without_rules
 
 __all__ = ["Run", "StepDifference", "compare", "run_plan"]
 
@@ -140,7 +141,7 @@ def run_plan(plan, parameters, X, y=None, sample_weight=None, *, key=0, step=1, 
         for name, array in _results(item, values, call).items():
             if item.op in _UPDATES:
                 run.gradients[name] = array
-                if optimizer is not None:
+                if optimizer is not None and not plan.pieces:
                     rows = _rows_in_use(item, values)
                     _update(optimizer, parameters[name], array, name, step, states, rows)
             elif item.op == "batch_running" and optimizer is not None:
@@ -149,6 +150,9 @@ def run_plan(plan, parameters, X, y=None, sample_weight=None, *, key=0, step=1, 
                 found[name] = array / _count(plan, name, values, call)
             else:
                 values[name] = run.buffers[name] = array
+    if plan.pieces and optimizer is not None:
+        step_with_rules(optimizer, plan.update, parameters, run.gradients,
+                        {} if states is None else states, step)
     return Run(run.buffers, run.gradients, **found)
 
 
@@ -284,10 +288,9 @@ def _update(optimizer, parameter, gradient, name, step, states, rows):
     kept = {} if states is None else states.setdefault(name, {})
     for state in optimizer.states():
         kept.setdefault(state, np.full(gradient.shape, optimizer.initial_state(state)))
-    function = getattr(optimizers, f"{optimizer.kernel}_update")
     part = parameter[rows].copy()
     parts = {state: array[rows].copy() for state, array in kept.items()}
-    function(part, gradient[rows], **parts, step=step, **optimizer.hyper())
+    step_without_rules(optimizer, part, gradient[rows], parts, step)
     parameter[rows] = part
     for state, array in parts.items():
         kept[state][rows] = array
@@ -420,4 +423,7 @@ _OPS = {
     "reduce": _reduce, "softmax_backward": _softmax_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,
     "dense_update": _dense_update, "scatter_output": _scatter_output, **LAYER_STEPS,
+    # What goes around the update is done at the end, on whole arrays.
+    **dict.fromkeys(("prepare_gradients", "apply_update", "max_norm", "average"),
+                    lambda step, values, call: {}),
 }
