@@ -20,6 +20,13 @@ cdef enum:
     DENSE_BACKWARD_INPUT
     DENSE_UPDATE
     SCATTER_OUTPUT
+    KULLBACK_LEIBLER
+    EXPONENTIAL
+    COMPILED_LOSS
+    # Those that call Python; the list of `calls_python`.
+    PYTHON_LOSS
+    PYTHON_FORWARD
+    PYTHON_BACKWARD
 
 cdef enum:
     ACCURACY
@@ -35,6 +42,11 @@ cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
     SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
+
+# A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.
+ctypedef void (*row_loss_t)(
+    void *gradient, double *loss, const void *output, const void *target, long long columns,
+    long long targets) noexcept nogil
 
 ctypedef struct place_t:
     # Where an array begins, and how far apart its rows are; `space` is -1 where there is none.
@@ -57,10 +69,14 @@ ctypedef struct step_t:
     Py_ssize_t inputs
     Py_ssize_t outputs
     Py_ssize_t columns
+    Py_ssize_t targets          # columns of the target
+    Py_ssize_t repeat           # outputs in a row for each column of the target
+    const void *parameters      # of a loss: one for every target, or the weights of the classes
+    void *function              # of the user: an address, or a Python object
     int kind                    # row of the kernels' table, or the metric
     bint relu                   # the activation of a dense step that its tiles do themselves
     bint labels                 # targets are integers
-    double parameter            # of the activation, or the dropout rate
+    double parameter            # of the activation, the dropout rate, or a loss's smoothing
     int layer
     Py_ssize_t first_unit
     Py_ssize_t units
@@ -106,6 +122,8 @@ ctypedef struct call_t:
     source_t target
     source_t sample_weight
     bint weighted
+    const double *label_weight  # of the classes, where labels weigh by them in the mean
+    Py_ssize_t classes
     double value_count          # columns that a row's loss is a mean of
     char *out
     Py_ssize_t out_row_stride
@@ -134,8 +152,13 @@ ctypedef struct call_t:
     bint pause
     # how it ends
     int stop
+    bint failed                 # a function of the user has raised; all threads leave together
     unsigned long *handling     # whose handlers of signals run just now, within a call
     double checked              # when signals were last looked for, in seconds
+
+
+cdef inline bint calls_python(int op) noexcept nogil:
+    return op >= PYTHON_LOSS
 
 
 cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:

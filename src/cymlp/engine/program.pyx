@@ -1,9 +1,15 @@
 """A plan made ready to run: offsets and kinds in place of names."""
 from libc.stdlib cimport calloc, free
 
+cimport numpy as cnp
+
 from cymlp.engine.call cimport *
 
+import numpy as np
+
 from cymlp import kernels as levels
+
+cnp.import_array()
 
 _OPS = {
     "gather_input": GATHER_INPUT, "gather_target": GATHER_TARGET,
@@ -13,7 +19,9 @@ _OPS = {
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "row_metric": ROW_METRIC, "reduce": REDUCE,
     "softmax_backward": SOFTMAX_BACKWARD, "activation_backward": ACTIVATION_BACKWARD,
     "dense_backward_input": DENSE_BACKWARD_INPUT, "dense_update": DENSE_UPDATE,
-    "scatter_output": SCATTER_OUTPUT,
+    "scatter_output": SCATTER_OUTPUT, "kullback_leibler": KULLBACK_LEIBLER,
+    "exponential": EXPONENTIAL, "compiled_loss": COMPILED_LOSS, "python_loss": PYTHON_LOSS,
+    "python_forward": PYTHON_FORWARD, "python_backward": PYTHON_BACKWARD,
 }
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
@@ -54,6 +62,8 @@ cdef class Program:
     def __init__(self, plan):
         self.plan = plan
         self.spare = []
+        self.kept = []
+        self.value_count = 1
         self.chunk = plan.chunk
         self.workspace_bytes = plan.workspace_bytes
         self.multiply_adds = plan.multiply_adds
@@ -94,7 +104,13 @@ cdef class Program:
         s.outputs = attributes.get("outputs", 0)
         s.columns = attributes.get("columns", 0)
         s.labels = attributes.get("labels", False)
-        s.parameter = attributes.get("rate", attributes.get("slope", 0.0))
+        s.parameter = attributes.get("rate", attributes.get(
+            "slope", attributes.get("label_smoothing", 0.0)))
+        s.targets = attributes.get("targets", s.columns)
+        s.repeat = attributes.get("repeat", 1)
+        self.value_count = attributes.get("values", self.value_count)
+        self._add_parameters(s, step, losses)
+        self._add_function(s, attributes)
         s.layer = attributes.get("layer", 0)
         if s.op == DENSE_UPDATE:
             s.groups = (s.inputs + UNIT_INPUTS - 1) // UNIT_INPUTS
@@ -102,6 +118,38 @@ cdef class Program:
             s.units = s.groups * ((s.outputs + panel_columns - 1) // panel_columns)
             self.units += s.units
         self.step_count += 1
+        return 0
+
+    cdef int _add_parameters(self, step_t *s, step, dict losses) except -1:
+        """What a loss has been set to: an array with a number for every target, or every class."""
+        attributes = step.attributes
+        cdef cnp.ndarray array
+        cdef cnp.ndarray weights
+        if step.op in losses:
+            names = losses[step.op]["parameters"]
+        else:
+            names = ["class_weight"] if "class_weight" in attributes else []
+        if not names:
+            return 0
+        array = np.ascontiguousarray([np.broadcast_to(attributes[name], s.targets)
+                                      for name in names], self.plan.dtype)
+        self.kept.append(array)
+        s.parameters = cnp.PyArray_DATA(array)
+        if s.labels:
+            weights = array.astype(np.float64)
+            self.kept.append(weights)
+            self.label_weight = <const double *>cnp.PyArray_DATA(weights)
+            self.classes = s.columns
+        return 0
+
+    cdef int _add_function(self, step_t *s, dict attributes) except -1:
+        """A function of the user: a Python object, which the plan keeps, or an address."""
+        function = attributes.get("function")
+        if s.op == COMPILED_LOSS:
+            s.function = <void *><size_t>function
+        elif function is not None:
+            s.function = <void *>function
+            self.calls_python = True
         return 0
 
     @property
@@ -119,3 +167,6 @@ cdef class Program:
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
+        call.value_count = self.value_count
+        call.label_weight = self.label_weight
+        call.classes = self.classes
