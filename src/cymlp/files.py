@@ -145,13 +145,14 @@ def _parts(description: Any) -> dict[str, Any]:
         }
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if task is not None and TASKS[task][1] != loss:
+    if task is not None and type(TASKS[task][1]) is not type(loss):
         raise ValueError(f"loss: expected {TASKS[task][1]!r} for task {task!r}, got {loss!r}")
     return {
         **parts,
         "layers": [specs.from_dict(layer, "layer") for layer in description["layers"]],
         "optimizer": specs.from_dict(description["optimizer"], "optimizer"),
-        **({"loss": loss} if task is None else {"task": task}),
+        "loss": loss,
+        "task": task,
     }
 
 

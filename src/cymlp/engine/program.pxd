@@ -12,6 +12,7 @@ cdef class Program:
     cdef readonly Py_ssize_t workspace_bytes
     cdef bint updates
     cdef bint predicts
+    cdef bint whole             # a batch must be one chunk
     cdef bint keeps_gradients
     cdef bint calls_python
     cdef double value_count             # that a row's loss is the mean of
@@ -23,4 +24,5 @@ cdef class Program:
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
     cdef int _add_parameters(self, step_t *s, step, dict losses) except -1
     cdef int _add_function(self, step_t *s, dict attributes) except -1
+    cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
     cdef void fill(self, call_t *call) noexcept

@@ -182,7 +182,7 @@ cdef void softmax_cross_entropy_weighted(
     cdef const real *z
     cdef const real *t = NULL
     cdef real largest, total, mass, factor, share
-    cdef Py_ssize_t r, c, first, size, chosen = -1
+    cdef Py_ssize_t r, c, block, first, size, chosen = -1
     for r in range(rows):
         z = logits + r * ldz
         if label != NULL:
@@ -199,8 +199,9 @@ cdef void softmax_cross_entropy_weighted(
         largest = row_max(z, cols)
         mass = 0
         far = 0
-        for first in range(0, cols, WEIGHED):
-            size = min(cols - first, WEIGHED)
+        for block in range((cols + WEIGHED - 1) // WEIGHED):
+            first = block * WEIGHED
+            size = min(cols - first, <Py_ssize_t> WEIGHED)
             weigh_target(&weighed[0], t, chosen, class_weight, smoothing, first, size, cols)
             mass += row_sum(&weighed[0], size)
             far += row_distance(&weighed[0], z + first, size, largest)
@@ -210,8 +211,9 @@ cdef void softmax_cross_entropy_weighted(
             continue
         factor = <real> (weight * scale)
         share = factor * mass / total
-        for first in range(0, cols, WEIGHED):
-            size = min(cols - first, WEIGHED)
+        for block in range((cols + WEIGHED - 1) // WEIGHED):
+            first = block * WEIGHED
+            size = min(cols - first, <Py_ssize_t> WEIGHED)
             weigh_target(&weighed[0], t, chosen, class_weight, smoothing, first, size, cols)
             for c in range(size):
                 gradient[first + c] = gradient[first + c] * share - factor * weighed[c]

@@ -9,6 +9,7 @@ import numpy as np
 from ..layers import Activation, activation_rows
 from ..layers.shapes import declared_parameters, output_width, walk
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
+from . import columns, joins  # noqa: F401  # they register their lowerings
 from .lowering import Flow, lower_layers
 
 __all__ = ["build_plan", "parameter_layout"]
@@ -22,9 +23,8 @@ CHUNKED_BYTES = 8 << 20
 LARGEST_CHUNK = 8 * ROW_BLOCK
 LARGEST_BYTES = 1 << 46
 
-# What is counted beside each loss.
-METRICS = {"softmax_cross_entropy": "accuracy", "binary_cross_entropy": "binary_accuracy",
-           "mean_squared_error": "absolute_error"}
+# What is counted of each metric where the output activation is not softmax.
+METRICS = {"accuracy": "binary_accuracy", "mean_absolute_error": "absolute_error"}
 
 
 def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, ...], int]:
@@ -92,9 +92,12 @@ class _Builder:
         self.in_features = in_features
         self.out_features = output_width(layers, in_features)
         self.training = kind in ("train", "gradients")
+        self.whole_batch = self.training and any(
+            layer.whole_batch for _, layer, _ in self._walk())
         self.chunk = self._chunk_rows()
         self.pieces = -(-batch // self.chunk) if self.training else 1
-        self.keeps_gradients = kind == "gradients" or self.pieces > 1
+        self.keeps_gradients = kind == "gradients" or self.pieces > 1 or any(
+            layer.keeps_gradient for _, layer, _ in self._walk())
         self.sample_weight: str | None = None
         self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
         self.users: dict[str, int] = {}
@@ -106,7 +109,7 @@ class _Builder:
     def _chunk_rows(self) -> int:
         if self.kind in ("predict", "forward"):
             return min(self.batch, PREDICT_ROWS)
-        if self.training and any(layer.whole_batch for _, layer, _ in self._walk()):
+        if self.whole_batch:
             return self.batch
         small = self.parameter_bytes <= CHUNKED_BYTES
         return min(self.batch, ROW_BLOCK if small else LARGEST_CHUNK)
@@ -123,6 +126,10 @@ class _Builder:
     def vector(self, name: str, dtype: str) -> str:
         """A new array of the workspace with one number for each row of a chunk."""
         return self._new(name, 0, dtype, 0)
+
+    def marks(self, name: str, count: int) -> str:
+        """A new array of the workspace with a byte for each of `count` things."""
+        return self._new(name, count, "uint8", 1)
 
     def _new(self, name: str, columns: int, dtype: str, rows: int) -> str:
         self.sizes[name] = (columns, dtype, rows)
@@ -242,10 +249,18 @@ class _Builder:
 
     def prediction(self) -> None:
         logits, _ = self.forward()
-        if self.kind == "predict" and self.loss.output_activation != "identity":
-            self.activation_forward(Activation(self.loss.output_activation), self.out_features,
-                                    logits.name, logits.name)
+        if self.kind == "predict":
+            self.output_activation(logits.name, logits.name)
         self.add("scatter_output", {"columns": self.out_features}, x=logits.name)
+
+    def output_activation(self, x: str, out: str) -> None:
+        """The activation that belongs to the loss; of some columns only, where it says so."""
+        name = self.loss.output_activation
+        if name in ("exp", "mean_and_variance"):
+            kept = 0 if name == "exp" else self.loss.target_features(self.out_features)
+            self.add("exponential", {"columns": self.out_features, "targets": kept}, x=x, out=out)
+        elif name != "identity":
+            self.activation_forward(Activation(name), self.out_features, x, out)
 
     def learning(self, target: str, weighted: bool, metric: bool) -> None:
         """Forward, loss and, unless this only evaluates, backward and update."""
@@ -254,25 +269,43 @@ class _Builder:
             self.add("gather_weight", out=self.sample_weight)
         logits, backward = self.forward()
         outputs = self.out_features
-        operands = {"x": logits.name, "target": self.gather_target(target, outputs)}
+        settings = self.loss.attributes(outputs)
+        repeat = settings.pop("repeat", 1)
+        operands = {"x": logits.name, "target": self.gather_target(target, repeat)}
         attributes = {"columns": outputs, "labels": target == "labels"}
-        gradient = self.buffer("gradient.logits", outputs) if self.training else None
+        compiled = self.loss.kernel == "compiled_loss"      # it always writes a gradient
+        gradient = self.buffer("gradient.logits", outputs) if self.training or compiled else None
+        metric = metric and self.loss.metric is not None
         if metric:
-            self.add("row_metric", attributes | {"metric": METRICS[self.loss.kernel]},
-                     row_values=self.vector("row_metric", "float64"), **operands)
-        self.add(self.loss.kernel, attributes, out=gradient, sample_weight=self.sample_weight,
-                 row_values=self.vector("row_loss", "float64"), **operands)
+            self.row_metric(attributes, settings.get("targets", outputs), **operands)
+        self.add(self.loss.kernel, attributes | settings, out=gradient,
+                 sample_weight=self.sample_weight, row_values=self.vector("row_loss", "float64"),
+                 split="caller" if self.loss.kernel == "python_loss" else "rows", **operands)
         if self.training:
             backward(gradient)
         self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
                  row_values="row_metric" if metric else None)
         self.steps += self.updates
 
-    def gather_target(self, target: str, outputs: int) -> str:
+    def row_metric(self, attributes, columns, x, target) -> None:
+        """The loss's metric of every row; where that is one of rates, of the output as predicted."""
+        if self.loss.output_activation == "exp":
+            x, logits = self.buffer("output", self.out_features), x
+            self.output_activation(logits, x)
+        name = METRICS[self.loss.metric]
+        if self.loss.output_activation == "softmax":
+            name = "accuracy"
+        self.add("row_metric", attributes | {"columns": columns, "metric": name}, x=x,
+                 target=target, row_values=self.vector("row_metric", "float64"))
+
+    def gather_target(self, target: str, repeat: int) -> str:
         if target == "labels":
-            self.add("gather_labels", {"columns": outputs}, out=self.vector("labels", "int32"))
+            self.add("gather_labels", {"columns": self.out_features},
+                     out=self.vector("labels", "int32"))
             return "labels"
-        self.add("gather_target", out=self.buffer("target", outputs))
+        columns = repeat * self.loss.target_features(self.out_features)
+        attributes = {"columns": columns, "repeat": repeat} if repeat > 1 else {}
+        self.add("gather_target", attributes, out=self.buffer("target", columns))
         return "target"
 
     def finish(self) -> Plan:
@@ -282,7 +315,8 @@ class _Builder:
             self.steps[0] = Step(first.op, first.operands, first.attributes, first.split, True)
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
-                    self.parameter_bytes, self.states, self.keeps_gradients, buffers, size,
+                    self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
+                    buffers, size,
                     tuple(self.steps))
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:

@@ -12,7 +12,7 @@ __all__ = ["ALIGNMENT", "Buffer", "Parameter", "Plan", "Step", "round_up", "sepa
 ALIGNMENT = 64          # bytes: every array begins at a multiple, every row is padded to one
 
 ROLES = ("out", "x", "saved", "target", "sample_weight", "row_values", "statistics",
-         "weight", "bias")
+         "means", "gate", "weight", "bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Plan:
     parameter_bytes: int
     states: tuple[str, ...]
     keeps_gradients: bool
+    whole_batch: bool
     buffers: tuple[Buffer, ...]
     workspace_bytes: int
     steps: tuple[Step, ...]
