@@ -138,7 +138,8 @@ def separate_results(plan: Plan, rows: int) -> Plan:
     for number, step in enumerate(plan.steps):
         operands = {role: latest.get(name, name) for role, name in step.operands.items()}
         name = step.operands.get("out")
-        if name in written:
+        # Copies of some columns fill a buffer together.
+        if name in written and step.op != "copy_columns":
             operands["out"] = latest[name] = f"{name}#{number}"
             buffers[latest[name]] = replace(buffers[name], name=latest[name])
         elif name is not None:

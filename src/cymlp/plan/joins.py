@@ -88,7 +88,8 @@ def _columns(b, path, layer, x):
         if not x.learns:
             return None
         out = b.buffer(f"gradient.{path}", x.width)
-        b.add("copy_columns", {"columns": x.width, "begin": 0, "to": 0}, out=out)    # zeros
+        for first, _, length in _runs(sorted(set(range(x.width)) - set(layer.indices))):
+            b.add("copy_columns", {"columns": length, "begin": 0, "to": first}, out=out)  # zeros
         for first, place, length in runs:
             b.add("copy_columns", {"columns": length, "begin": place, "to": first}, x=gradient,
                   out=out)
