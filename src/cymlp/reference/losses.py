@@ -94,25 +94,45 @@ def softmax_cross_entropy(logits, target, sample_weight=None, *, class_weight=No
     >>> grad_logits
     array([[ 0.5, -0.5]])
     """
+    row_loss, row_gradient, share = softmax_rows(logits, target, class_weight, label_smoothing)
+    return _weighted_mean(row_loss, row_gradient, sample_weight, share)
+
+
+def softmax_rows(logits, target, class_weight=None, label_smoothing=0.0):
+    """Loss and gradient of every row of `softmax_cross_entropy`, and how much it counts.
+
+    Parameters
+    ----------
+    logits, target, class_weight, label_smoothing
+        As there.
+
+    Returns
+    -------
+    row_loss : ndarray, shape (n,)
+        What each row adds to the sum.
+    row_gradient : ndarray, shape (n, out)
+        Its gradient by the row's logits.
+    share : ndarray of shape (n,) or None
+        What each row adds to the number that the sum is divided by; None: 1.
+    """
     z = np.asarray(logits, dtype=np.float64)
     target = np.asarray(target)
     of_class = np.ones(z.shape[1]) if class_weight is None else np.asarray(class_weight, float)
     shifted = z - z.max(axis=1, keepdims=True, initial=-np.inf)
     log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    labels = target.ndim == 1
-    if labels and class_weight is None and not label_smoothing:
+    if target.ndim == 1 and class_weight is None and not label_smoothing:
         rows, label = np.arange(len(z)), _labels(target, z.shape[1])
-        row_loss = log_sum[:, 0] - shifted[rows, label]
         row_gradient = softmax(z)
         row_gradient[rows, label] -= 1.0
-        return _weighted_mean(row_loss, row_gradient, sample_weight)
-    t = np.eye(z.shape[1])[_labels(target, z.shape[1])] if labels else target.astype(np.float64)
+        return log_sum[:, 0] - shifted[rows, label], row_gradient, None
+    share = None
+    t = target.astype(np.float64)
+    if target.ndim == 1:
+        t, share = np.eye(z.shape[1])[_labels(target, z.shape[1])], of_class[target]
     if class_weight is not None or label_smoothing:
         t = ((1.0 - label_smoothing) * t + label_smoothing / z.shape[1]) * of_class
-    row_loss = (t * (log_sum - shifted)).sum(axis=1)
-    row_gradient = softmax(z) * t.sum(axis=1, keepdims=True) - t
-    return _weighted_mean(row_loss, row_gradient, sample_weight,
-                          of_class[target] if labels else None)
+    return ((t * (log_sum - shifted)).sum(axis=1),
+            softmax(z) * t.sum(axis=1, keepdims=True) - t, share)
 
 
 def kullback_leibler(logits, target, sample_weight=None):
@@ -122,7 +142,7 @@ def kullback_leibler(logits, target, sample_weight=None):
     ----------
     logits : array_like, shape (n, out)
         Values z before the softmax.
-    target : array_like, shape (n, out)
+    target : array_like, shape (n, out), or (n,) where out is 1
         Probabilities t wanted; there is no term where t is 0.
     sample_weight : array_like, shape (n,), optional
         Weight of each row; left out: all ones.
@@ -140,7 +160,7 @@ def kullback_leibler(logits, target, sample_weight=None):
     >>> round(loss, 6)
     0.693147
     """
-    z, t = np.asarray(logits, np.float64), np.asarray(target, np.float64)
+    z, t = _logits_and_target(logits, target)
     shifted = z - z.max(axis=1, keepdims=True, initial=-np.inf)
     log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     log_t = np.log(np.where(t > 0, t, 1.0))
