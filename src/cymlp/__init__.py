@@ -19,7 +19,7 @@ _LAZY = {
     "Residual": "layers", "Scale": "layers", "SwiGLU": "layers",
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
-    "CompiledLoss": "losses", "CustomLoss": "losses", "FocalLoss": "losses",
+    "CustomActivation": "layers", "CompiledLoss": "losses", "CustomLoss": "losses", "FocalLoss": "losses",
     "GaussianLoss": "losses", "Hinge": "losses", "HuberLoss": "losses",
     "KullbackLeibler": "losses", "LogCosh": "losses", "MeanAbsoluteError": "losses",
     "MeanSquaredError": "losses", "PoissonLoss": "losses", "QuantileLoss": "losses",

@@ -49,8 +49,10 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
 
 
-def describe(network: Any) -> dict[str, Any]:
+def describe(network: Any, functions: bool = False) -> dict[str, Any]:
     """All of a network but its parameters' values, as plain values.
+
+    What holds a function of the user is refused or, where `functions` is true, stays as it is.
 
     Examples
     --------
@@ -62,9 +64,9 @@ def describe(network: Any) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "in_features": int(network.in_features),
-        "layers": [specs.to_dict(layer) for layer in network.layers],
+        "layers": [specs.to_dict(layer, functions) for layer in network.layers],
         "task": network.task,
-        "loss": specs.to_dict(network.loss),
+        "loss": specs.to_dict(network.loss, functions),
         "optimizer": specs.to_dict(network.optimizer),
         "dtype": np.dtype(network.dtype).name,
     }

@@ -27,6 +27,7 @@ from .layers import (
     BatchNorm,
     Columns,
     Concat,
+    CustomActivation,
     Dense,
     Dropout,
     Embedding,
@@ -53,7 +54,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
 }
 
 # What holds a function of the user.
-_CUSTOM = (CustomLoss, CompiledLoss)
+_CUSTOM = (CustomLoss, CompiledLoss, CustomActivation)
 
 # Which fields hold a specification themselves.
 _NESTED = {

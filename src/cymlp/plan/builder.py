@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..layers import Activation, activation_rows
+from ..layers import Activation, CustomActivation
 from ..layers.shapes import declared_parameters, output_width, walk
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from . import columns, joins  # noqa: F401  # they register their lowerings
-from .lowering import Flow, lower_layers
+from .lowering import Flow, activation_row, lower_layers
 
 __all__ = ["build_plan", "parameter_layout"]
 
@@ -205,7 +205,10 @@ class _Builder:
 
     def activation_forward(self, activation, columns, x, out) -> None:
         attributes = {"columns": columns}
-        if activation.name == "softmax":
+        if isinstance(activation, CustomActivation):
+            self.add("python_forward", attributes | {"function": activation.forward},
+                     split="caller", x=x, out=out)
+        elif activation.name == "softmax":
             self.add("softmax_forward", attributes, x=x, out=out)
         else:
             self.add("activation_forward", attributes | self.activation_attributes(activation),
@@ -216,11 +219,15 @@ class _Builder:
 
         It becomes the end of the product that made the gradient, if that is the last step.
         """
-        row = activation_rows()[activation.name]
+        row = activation_row(activation)
         saved = output if row["saves"] == "output" else x
         if activation.name == "identity":
             return gradient
         out = self.gradient_over(gradient, f"{path}.activation", columns)
+        if isinstance(activation, CustomActivation):
+            self.add("python_backward", {"columns": columns, "function": activation.backward},
+                     split="caller", x=gradient, out=out, saved=saved)
+            return out
         if activation.name == "softmax":
             self.add("softmax_backward", {"columns": columns}, x=gradient, out=out, saved=saved)
             return out

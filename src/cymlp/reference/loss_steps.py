@@ -1,4 +1,4 @@
-"""The steps from the logits to the loss and its gradient, by the reference's functions."""
+"""The steps from the logits to the loss and its gradient, and those of a user's own functions."""
 
 from __future__ import annotations
 
@@ -99,5 +99,15 @@ def _row_metric(step, values, call):
     return {step.operands["row_values"]: getattr(losses, name)(x, target)}
 
 
-LOSS_STEPS = {"gather_target": _gather_target, "exponential": _exponential,
+def _python_forward(step, values, call):
+    return {step.operands["out"]: step.attributes["function"](operand(step, values, "x"))}
+
+
+def _python_backward(step, values, call):
+    return {step.operands["out"]: step.attributes["function"](operand(step, values, "x"),
+                                                              operand(step, values, "saved"))}
+
+
+LOSS_STEPS = {"python_forward": _python_forward, "python_backward": _python_backward,
+              "gather_target": _gather_target, "exponential": _exponential,
               "row_metric": _row_metric, "python_loss": _python_loss}
