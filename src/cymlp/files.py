@@ -49,8 +49,10 @@ class _Place(NamedTuple):
     shape: tuple[int, ...]
 
 
-def describe(network: Any) -> dict[str, Any]:
+def describe(network: Any, functions: bool = False) -> dict[str, Any]:
     """All of a network but its parameters' values, as plain values.
+
+    What holds a function of the user is refused or, where `functions` is true, stays as it is.
 
     Examples
     --------
@@ -62,9 +64,9 @@ def describe(network: Any) -> dict[str, Any]:
     return {
         "version": _VERSION,
         "in_features": int(network.in_features),
-        "layers": [specs.to_dict(layer) for layer in network.layers],
+        "layers": [specs.to_dict(layer, functions) for layer in network.layers],
         "task": network.task,
-        "loss": specs.to_dict(network.loss),
+        "loss": specs.to_dict(network.loss, functions),
         "optimizer": specs.to_dict(network.optimizer),
         "dtype": np.dtype(network.dtype).name,
     }
@@ -145,13 +147,14 @@ def _parts(description: Any) -> dict[str, Any]:
         }
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if task is not None and TASKS[task][1] != loss:
+    if task is not None and type(TASKS[task][1]) is not type(loss):
         raise ValueError(f"loss: expected {TASKS[task][1]!r} for task {task!r}, got {loss!r}")
     return {
         **parts,
         "layers": [specs.from_dict(layer, "layer") for layer in description["layers"]],
         "optimizer": specs.from_dict(description["optimizer"], "optimizer"),
-        **({"loss": loss} if task is None else {"task": task}),
+        "loss": loss,
+        "task": task,
     }
 
 

@@ -84,7 +84,7 @@ class Keeping:
     def __reduce__(self):
         from . import files
 
-        return files.restore, (files.describe(self), *self._progress())
+        return files.restore, (files.describe(self, functions=True), *self._progress())
 
     def save(self, path: Any) -> None:
         """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.

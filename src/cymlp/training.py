@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
 from .history import History
@@ -15,8 +16,8 @@ __all__ = ["fit"]
 _EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many are wanted
 
 
-def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last, validation_data,
-        validation_split, callbacks, progress) -> History:
+def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
+        validation_data, validation_split, callbacks, progress) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
@@ -27,6 +28,7 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last,
         callbacks.append(Progress(epochs))
     arrays = network._learning_arrays(X, y, sample_weight)
     arrays, validation = _split(network, arrays, validation_data, validation_split)
+    arrays = _weighed(network, arrays, class_weight)
     rows = arrays[0].shape[0]
     batch_size = rows if batch_size is None else min(batch_size, rows)
     run = _Run(network, arrays, batch_size, shuffle, drop_last)
@@ -71,13 +73,23 @@ class _Run:
             self.program, X, y, weight, labels, self.order, batch_size, count, shuffle, drop_last)
         logs: dict[str, float] = {}
         for loss, metric, seconds in zip(losses.tolist(), metrics.tolist(), times.tolist()):
-            logs = {"loss": loss, network.loss.metric: metric}
+            logs = {"loss": loss} | ({network.loss.metric: metric} if network.loss.metric else {})
             if validation is not None:
                 found = network.evaluate(*validation)
                 logs |= {f"val_{name}": value for name, value in found.items()}
             logs["time"] = seconds
             history._append(logs)
         return logs
+
+
+def _weighed(network, arrays, class_weight):
+    """The arrays to train on with the weights of the classes; those to validate on have none."""
+    if class_weight is None:
+        return arrays
+    X, y, weight, labels = arrays
+    weight = class_weighted(y, labels, weight, class_weight, network.loss, network.out_features)
+    network._engine.check(X, y, weight, labels)
+    return X, y, weight, labels
 
 
 def _as_callbacks(callbacks: Any) -> list[Callback]:

@@ -46,12 +46,21 @@ ctypedef struct kernels_t:
     void (*pointwise_loss)(
         int kind, void *grad, Py_ssize_t ldg, double *row_loss, const void *logits,
         Py_ssize_t ldz, const void *target, Py_ssize_t ldt, const void *sample_weight,
-        double scale, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+        double scale, const void *parameters, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*softmax_cross_entropy_labels)(
         void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
         const int *label, const void *sample_weight, double scale, Py_ssize_t rows,
         Py_ssize_t cols) noexcept nogil
     void (*softmax_cross_entropy_dense)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const void *target, Py_ssize_t ldt, const void *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*softmax_cross_entropy_weighted)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const int *label, const void *target, Py_ssize_t ldt, const void *class_weight,
+        double smoothing, const void *sample_weight, double scale, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*kullback_leibler)(
         void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
         const void *target, Py_ssize_t ldt, const void *sample_weight, double scale,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
@@ -171,6 +180,7 @@ ctypedef struct common_t:
         Py_ssize_t rows, long long classes) noexcept nogil
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
+    long long (*find_fraction)(const source_t *source) noexcept nogil
 
 cdef const kernels_t *typed_kernels(int dtype) noexcept nogil      # 0: float32, 1: float64
 cdef const common_t *common_kernels() noexcept nogil

@@ -50,6 +50,9 @@ cdef int bind() except -1:
             "losses", "softmax_cross_entropy_labels", dtype)
         (<void **>&k.softmax_cross_entropy_dense)[0] = typed(
             "losses", "softmax_cross_entropy_dense", dtype)
+        (<void **>&k.softmax_cross_entropy_weighted)[0] = typed(
+            "losses", "softmax_cross_entropy_weighted", dtype)
+        (<void **>&k.kullback_leibler)[0] = typed("losses", "kullback_leibler", dtype)
         (<void **>&k.correct_labels)[0] = typed("losses", "correct_labels", dtype)
         (<void **>&k.correct_dense)[0] = typed("losses", "correct_dense", dtype)
         (<void **>&k.correct_binary)[0] = typed("losses", "correct_binary", dtype)
@@ -90,6 +93,7 @@ cdef int bind() except -1:
     (<void **>&common.gather_labels)[0] = address("data", "gather_labels")
     (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")
     (<void **>&common.find_outside)[0] = address("data", "find_outside")
+    (<void **>&common.find_fraction)[0] = address("data", "find_fraction")
     return 0
 
 

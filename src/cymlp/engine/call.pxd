@@ -20,6 +20,12 @@ cdef enum:
     DENSE_BACKWARD_INPUT
     DENSE_UPDATE
     SCATTER_OUTPUT
+    KULLBACK_LEIBLER
+    EXPONENTIAL
+    COMPILED_LOSS
+    PYTHON_LOSS
+    PYTHON_FORWARD
+    PYTHON_BACKWARD
     FIRST_LAYER_OP              # from here on they are in layer_steps.pyx
     ADD = FIRST_LAYER_OP
     AFFINE
@@ -51,6 +57,7 @@ cdef enum:
     BY_UNITS
     BY_PIECES
     BY_ONE
+    BY_CALLER                   # on the caller's thread, while all others wait
 
 cdef enum:
     ACCURACY
@@ -68,6 +75,11 @@ cdef enum:
     MAX_STATES = 3
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
     SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
+
+# A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.
+ctypedef void (*row_loss_t)(
+    void *gradient, double *loss, const void *output, const void *target, long long columns,
+    long long targets) noexcept nogil
 
 ctypedef struct place_t:
     # Where an array begins, and how far apart its rows are; `space` is -1 where there is none.
@@ -118,10 +130,14 @@ ctypedef struct step_t:
     Py_ssize_t inputs
     Py_ssize_t outputs
     Py_ssize_t columns
+    Py_ssize_t targets          # columns of the target
+    Py_ssize_t repeat           # outputs in a row for each column of the target
+    const void *parameters      # of a loss: one for every target, or the weights of the classes
+    void *function              # of the user: an address, or a Python object
     int kind                    # row of the kernels' table, or the metric
     bint relu                   # the activation of a dense step that its tiles do themselves
     bint labels                 # targets are integers
-    double parameter            # of the activation, the dropout rate, epsilon, a factor, a share
+    double parameter            # of the activation or loss; a rate, epsilon, a factor, a share
     double offset
     bint centered
     Py_ssize_t begin            # the first column that is read
@@ -176,6 +192,8 @@ ctypedef struct call_t:
     source_t target
     source_t sample_weight
     bint weighted
+    const double *label_weight  # of the classes, where labels weigh by them in the mean
+    Py_ssize_t classes
     double value_count          # columns that a row's loss is a mean of
     char *out
     Py_ssize_t out_row_stride
@@ -204,6 +222,7 @@ ctypedef struct call_t:
     bint pause
     # how it ends
     int stop
+    bint failed                 # a function of the user has raised; all threads leave together
     unsigned long *handling     # whose handlers of signals run just now, within a call
     double checked              # when signals were last looked for, in seconds
 

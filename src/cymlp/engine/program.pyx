@@ -1,9 +1,15 @@
 """A plan made ready to run: offsets and kinds in place of names."""
 from libc.stdlib cimport calloc, free
 
+cimport numpy as cnp
+
 from cymlp.engine.call cimport *
 
+import numpy as np
+
 from cymlp import kernels as levels
+
+cnp.import_array()
 
 _OPS = {
     "gather_input": GATHER_INPUT, "gather_target": GATHER_TARGET,
@@ -13,6 +19,9 @@ _OPS = {
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "row_metric": ROW_METRIC, "reduce": REDUCE,
     "softmax_backward": SOFTMAX_BACKWARD, "activation_backward": ACTIVATION_BACKWARD,
     "dense_backward_input": DENSE_BACKWARD_INPUT, "dense_update": DENSE_UPDATE,
+    "scatter_output": SCATTER_OUTPUT, "kullback_leibler": KULLBACK_LEIBLER,
+    "exponential": EXPONENTIAL, "compiled_loss": COMPILED_LOSS, "python_loss": PYTHON_LOSS,
+    "python_forward": PYTHON_FORWARD, "python_backward": PYTHON_BACKWARD,
     "scatter_output": SCATTER_OUTPUT,
     "add": ADD, "affine": AFFINE, "copy_columns": COPY_COLUMNS,
     "column_forward": COLUMN_FORWARD, "column_backward": COLUMN_BACKWARD,
@@ -27,7 +36,7 @@ _OPS = {
 }
 
 _SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": BY_PIECES,
-           "once": BY_ONE}
+           "once": BY_ONE, "caller": BY_CALLER}
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
@@ -59,7 +68,7 @@ cdef int kind_of(step, activations, losses) except -2:
 
 cdef double parameter_of(dict attributes) except? -1:
     """The one number that a step's kernel takes."""
-    for name in ("rate", "slope", "epsilon", "factor", "momentum"):
+    for name in ("rate", "slope", "epsilon", "factor", "momentum", "label_smoothing"):
         if name in attributes:
             return attributes[name]
     return 0.0
@@ -77,6 +86,8 @@ cdef class Program:
     def __init__(self, plan):
         self.plan = plan
         self.spare = []
+        self.kept = []
+        self.value_count = 1
         self.chunk = plan.chunk
         self.workspace_bytes = plan.workspace_bytes
         self.multiply_adds = plan.multiply_adds
@@ -128,6 +139,11 @@ cdef class Program:
         s.centered = attributes.get("centered", False)
         s.begin = attributes.get("begin", 0)
         s.to = attributes.get("to", 0)
+        s.targets = attributes.get("targets", s.columns)
+        s.repeat = attributes.get("repeat", 1)
+        self.value_count = attributes.get("values", self.value_count)
+        self._add_parameters(s, step, losses)
+        self._add_function(s, attributes)
         s.layer = attributes.get("layer", 0)
         if s.split == BY_UNITS:
             self._cut(s, panel_columns)
@@ -161,6 +177,38 @@ cdef class Program:
             p.offset, p.rows, p.width, p.columns = (
                 piece.offset, piece.rows, piece.width, piece.columns)
             p.group, p.penalized, p.sparse = piece.group, piece.penalized, piece.sparse
+        return 0
+
+    cdef int _add_parameters(self, step_t *s, step, dict losses) except -1:
+        """What a loss has been set to: an array with a number for every target, or every class."""
+        attributes = step.attributes
+        cdef cnp.ndarray array
+        cdef cnp.ndarray weights
+        if step.op in losses:
+            names = losses[step.op]["parameters"]
+        else:
+            names = ["class_weight"] if "class_weight" in attributes else []
+        if not names:
+            return 0
+        array = np.ascontiguousarray([np.broadcast_to(attributes[name], s.targets)
+                                      for name in names], self.plan.dtype)
+        self.kept.append(array)
+        s.parameters = cnp.PyArray_DATA(array)
+        if s.labels:
+            weights = array.astype(np.float64)
+            self.kept.append(weights)
+            self.label_weight = <const double *>cnp.PyArray_DATA(weights)
+            self.classes = s.columns
+        return 0
+
+    cdef int _add_function(self, step_t *s, dict attributes) except -1:
+        """A function of the user: a Python object, which the plan keeps, or an address."""
+        function = attributes.get("function")
+        if s.op == COMPILED_LOSS:
+            s.function = <void *><size_t>function
+        elif function is not None:
+            s.function = <void *>function
+            self.calls_python = True
         return 0
 
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1:
@@ -205,3 +253,6 @@ cdef class Program:
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
+        call.value_count = self.value_count
+        call.label_weight = self.label_weight
+        call.classes = self.classes

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..layers import Activation, activation_rows
+from ..layers import Activation, CustomActivation
 from ..layers.shapes import declared_parameters, output_width, walk
 from ..update import as_update
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from . import columns, joins  # noqa: F401  # they register their lowerings
-from .lowering import Flow, lower_layers
+from .lowering import Flow, activation_row, lower_layers
 from .updating import add_update_steps, pieces_of
 
 __all__ = ["build_plan", "parameter_layout"]
@@ -25,9 +25,8 @@ CHUNKED_BYTES = 8 << 20
 LARGEST_CHUNK = 8 * ROW_BLOCK
 LARGEST_BYTES = 1 << 46
 
-# What is counted beside each loss.
-METRICS = {"softmax_cross_entropy": "accuracy", "binary_cross_entropy": "binary_accuracy",
-           "mean_squared_error": "absolute_error"}
+# What is counted of each metric where the output activation is not softmax.
+METRICS = {"accuracy": "binary_accuracy", "mean_absolute_error": "absolute_error"}
 
 
 def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, ...], int]:
@@ -218,7 +217,10 @@ class _Builder:
 
     def activation_forward(self, activation, columns, x, out) -> None:
         attributes = {"columns": columns}
-        if activation.name == "softmax":
+        if isinstance(activation, CustomActivation):
+            self.add("python_forward", attributes | {"function": activation.forward},
+                     split="caller", x=x, out=out)
+        elif activation.name == "softmax":
             self.add("softmax_forward", attributes, x=x, out=out)
         else:
             self.add("activation_forward", attributes | self.activation_attributes(activation),
@@ -229,11 +231,15 @@ class _Builder:
 
         It becomes the end of the product that made the gradient, if that is the last step.
         """
-        row = activation_rows()[activation.name]
+        row = activation_row(activation)
         saved = output if row["saves"] == "output" else x
         if activation.name == "identity":
             return gradient
         out = self.gradient_over(gradient, f"{path}.activation", columns)
+        if isinstance(activation, CustomActivation):
+            self.add("python_backward", {"columns": columns, "function": activation.backward},
+                     split="caller", x=gradient, out=out, saved=saved)
+            return out
         if activation.name == "softmax":
             self.add("softmax_backward", {"columns": columns}, x=gradient, out=out, saved=saved)
             return out
@@ -262,10 +268,18 @@ class _Builder:
 
     def prediction(self) -> None:
         logits, _ = self.forward()
-        if self.kind == "predict" and self.loss.output_activation != "identity":
-            self.activation_forward(Activation(self.loss.output_activation), self.out_features,
-                                    logits.name, logits.name)
+        if self.kind == "predict":
+            self.output_activation(logits.name, logits.name)
         self.add("scatter_output", {"columns": self.out_features}, x=logits.name)
+
+    def output_activation(self, x: str, out: str) -> None:
+        """The activation that belongs to the loss; of some columns only, where it says so."""
+        name = self.loss.output_activation
+        if name in ("exp", "mean_and_variance"):
+            kept = 0 if name == "exp" else self.loss.target_features(self.out_features)
+            self.add("exponential", {"columns": self.out_features, "targets": kept}, x=x, out=out)
+        elif name != "identity":
+            self.activation_forward(Activation(name), self.out_features, x, out)
 
     def learning(self, target: str, weighted: bool, metric: bool) -> None:
         """Forward, loss and, unless this only evaluates, backward and update."""
@@ -274,14 +288,18 @@ class _Builder:
             self.add("gather_weight", out=self.sample_weight)
         logits, backward = self.forward()
         outputs = self.out_features
-        operands = {"x": logits.name, "target": self.gather_target(target, outputs)}
+        settings = self.loss.attributes(outputs)
+        repeat = settings.pop("repeat", 1)
+        operands = {"x": logits.name, "target": self.gather_target(target, repeat)}
         attributes = {"columns": outputs, "labels": target == "labels"}
-        gradient = self.buffer("gradient.logits", outputs) if self.training else None
+        compiled = self.loss.kernel == "compiled_loss"      # it always writes a gradient
+        gradient = self.buffer("gradient.logits", outputs) if self.training or compiled else None
+        metric = metric and self.loss.metric is not None
         if metric:
-            self.add("row_metric", attributes | {"metric": METRICS[self.loss.kernel]},
-                     row_values=self.vector("row_metric", "float64"), **operands)
-        self.add(self.loss.kernel, attributes, out=gradient, sample_weight=self.sample_weight,
-                 row_values=self.vector("row_loss", "float64"), **operands)
+            self.row_metric(attributes, settings.get("targets", outputs), **operands)
+        self.add(self.loss.kernel, attributes | settings, out=gradient,
+                 sample_weight=self.sample_weight, row_values=self.vector("row_loss", "float64"),
+                 split="caller" if self.loss.kernel == "python_loss" else "rows", **operands)
         if self.training:
             backward(gradient)
         self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
@@ -290,11 +308,25 @@ class _Builder:
         if self.flat:
             add_update_steps(self, self.update, self.flat)
 
-    def gather_target(self, target: str, outputs: int) -> str:
+    def row_metric(self, attributes, columns, x, target) -> None:
+        """The loss's metric of every row; where that is one of rates, of the output as predicted."""
+        if self.loss.output_activation == "exp":
+            x, logits = self.buffer("output", self.out_features), x
+            self.output_activation(logits, x)
+        name = METRICS[self.loss.metric]
+        if self.loss.output_activation == "softmax":
+            name = "accuracy"
+        self.add("row_metric", attributes | {"columns": columns, "metric": name}, x=x,
+                 target=target, row_values=self.vector("row_metric", "float64"))
+
+    def gather_target(self, target: str, repeat: int) -> str:
         if target == "labels":
-            self.add("gather_labels", {"columns": outputs}, out=self.vector("labels", "int32"))
+            self.add("gather_labels", {"columns": self.out_features},
+                     out=self.vector("labels", "int32"))
             return "labels"
-        self.add("gather_target", out=self.buffer("target", outputs))
+        columns = repeat * self.loss.target_features(self.out_features)
+        attributes = {"columns": columns, "repeat": repeat} if repeat > 1 else {}
+        self.add("gather_target", attributes, out=self.buffer("target", columns))
         return "target"
 
     def finish(self) -> Plan:
