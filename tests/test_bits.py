@@ -38,9 +38,11 @@ class Case:
     dtype: str = "float32"
     weighted: bool = False
     codes: int = 0      # in the first column, where not 0
+    loss: Any = None
 
     def network(self):
-        return cymlp.Network(self.layers, in_features=self.in_features, task=self.task,
+        task = None if self.loss else self.task
+        return cymlp.Network(self.layers, in_features=self.in_features, task=task, loss=self.loss,
                              optimizer=self.optimizer, dtype=self.dtype, rng=5)
 
     def data(self):
@@ -49,7 +51,7 @@ class Case:
         if self.codes:
             X[:, 0] = rng.integers(0, self.codes, self.rows)
         units = [layer for layer in self.layers if isinstance(layer, Dense)][-1].units
-        if self.loss:
+        if self.loss and not self.loss.takes_labels:
             low, high, _ = self.loss.limits
             y = rng.integers(max(low, -3), min(high, 3),
                              (self.rows, self.loss.target_features(units)), endpoint=True)
@@ -70,7 +72,8 @@ def odd(activation, out=7):
 
 # Every loss with its own settings, and those that take another way.
 LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
-          losses.CategoricalCrossEntropy(0.1), losses.QuantileLoss([0.1, 0.5, 0.9])]
+          losses.CategoricalCrossEntropy(0.1, range(12)),
+          losses.QuantileLoss([0.1, 0.5, 0.9])]
 
 CASES = {
     # Several threads by rows, and several chunks of 256 rows.
