@@ -5,7 +5,6 @@ Calls that change the parameters have the network to themselves; others may run 
 """
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.ref cimport PyObject
-from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
@@ -15,11 +14,12 @@ from cymlp.engine.checking cimport check_codes, check_target, check_weight
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.layouts cimport copy_in, copy_out
 from cymlp.engine.memory cimport Memory
+from cymlp.engine.lbfgs cimport lbfgs_run, search_t
 from cymlp.engine.program cimport Program
+from cymlp.engine.running cimport run_call
 from cymlp.engine.sources cimport are_apart, describe, is_plain
-from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
-from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
-from cymlp.engine.walk cimport batch_job, predict_job, seconds, train_job
+from cymlp.engine.threads cimport team_job, thread_count
+from cymlp.engine.walk cimport batch_job, predict_job, train_job
 from cymlp.kernels.data cimport source_t
 
 import numpy as np
@@ -43,9 +43,6 @@ cdef enum:
     SIZES = 13
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 
-cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
-
-
 cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
     """Raise an exception that was put aside."""
     PyErr_Restore(kind, value, trace)
@@ -58,30 +55,6 @@ cdef inline Py_ssize_t size_of(long long rows) noexcept nogil:
     while size < SIZES - 1 and 1LL << size < rows:
         size += 1
     return size
-
-
-cdef int run_call(
-    call_t *call, team_job job, int wanted, tuner_t *tuner,
-) noexcept nogil:
-    """Run a call to its end, on as many threads as pay; returns the last number of them."""
-    cdef bint tuned = wanted > 1 and not threads_forced()
-    cdef int threads = wanted
-    cdef double begun
-    cdef long long rows
-    while True:
-        begun = seconds()
-        if call.checked == 0:
-            call.checked = begun    # Python itself looks for signals before a call
-        call.job_end = begun + (JOB_SECONDS if tuned else INFINITY)
-        rows = call.rows_done
-        if tuned:
-            threads = tuner_choose(tuner, wanted)
-        threads = team_run(job, call, threads)
-        rows = call.rows_done - rows if job == train_job else call.rows
-        if tuned:
-            tuner_learn(tuner, threads, seconds() - begun, <double>rows)
-        if job != train_job or call.stop or call.epochs_done == call.epochs:
-            return threads
 
 
 cdef class Engine:
@@ -293,15 +266,21 @@ cdef class Engine:
             program.spare.append(memory)
         return 0
 
-    cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
+    cdef int _run(self, call_t *call, Program program, team_job job, int threads,
+                  search_t *search=NULL) except -1:
+        cdef bint alone = call.updates or search != NULL
         cdef PyObject *kind = NULL
         cdef PyObject *value = NULL
         cdef PyObject *trace = NULL
-        self.gate.enter(call.updates)
+        self.gate.enter(alone)
         try:
             call.step = self.step
             call.first_epoch = self.epoch
-            if job != train_job and program.multiply_adds * call.rows < SHORT:
+            if search != NULL:
+                with nogil:
+                    lbfgs_run(search)
+                self.last_threads = search.threads
+            elif job != train_job and program.multiply_adds * call.rows < SHORT:
                 self.last_threads = 1
                 job(call, 0, 1)
             else:
@@ -310,11 +289,14 @@ cdef class Engine:
             if call.stop:
                 # No Python code may run with the exception of a signal's handler pending.
                 PyErr_Fetch(&kind, &value, &trace)
-            if call.updates:
+            if search != NULL:
+                self.step += search.done
+                self.epoch += search.done
+            elif call.updates:
                 self.step = call.step
                 self.epoch += call.epochs_done
         finally:
-            self.gate.leave(call.updates)
+            self.gate.leave(alone)
         if call.stop:
             raise_again(kind, value, trace)
         return 0
@@ -465,3 +447,35 @@ cdef class Engine:
         done = call.epochs_done
         self._keep(program, memory)
         return losses[:done], metrics[:done], times[:done]
+
+    def minimize(self, Program program not None, cnp.ndarray x not None,
+                 cnp.ndarray target not None, weight, bint labels, Py_ssize_t history,
+                 int most, double gradient_tolerance, double change_tolerance,
+                 long long iterations):
+        """Iterations of L-BFGS on all rows, by a plan that gives gradients.
+
+        Returns (losses, seconds, evaluations, converged): the loss before each iteration.
+        """
+        cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
+        cdef Memory memory = self._open(program, x, threads, 1)
+        cdef Memory vectors = Memory(3 * self.parameter_bytes)
+        cdef call_t *call = <call_t *>memory.data
+        cdef search_t search
+        cdef cnp.ndarray losses = np.zeros(iterations), times = np.zeros(iterations)
+        self._check_target(call, target, labels)
+        check_weight(call, weight, self.code)
+        memset(&search, 0, sizeof(search_t))
+        search.call, search.tuner, search.wanted = call, &program.tuner, threads
+        search.bytes, search.history, search.most = self.parameter_bytes, history, most
+        search.step, search.iterations = self.step, iterations
+        search.gradient_tolerance = gradient_tolerance
+        search.change_tolerance = change_tolerance
+        search.start = vectors.data
+        search.direction = vectors.data + self.parameter_bytes
+        search.before = vectors.data + 2 * self.parameter_bytes
+        search.losses = <double *>cnp.PyArray_DATA(losses)
+        search.seconds = <double *>cnp.PyArray_DATA(times)
+        self._run(call, program, batch_job, threads, &search)
+        self._keep(program, memory)
+        return (losses[:search.done], times[:search.done], search.evaluations,
+                bool(search.converged))
