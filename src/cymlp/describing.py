@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from typing import Any
 
 import numpy as np
 
 from .checks import as_integer, as_text, choices, shown
-from .layers import Activation, Dense, Dropout
+from .layers import Dense
+from .layers.shapes import as_layers as as_layer_sequence
+from .layers.shapes import walk
 from .losses import TASKS, as_loss
 
 __all__ = ["FIXED", "as_dtype", "as_generator", "as_layers", "as_task_and_loss", "check_output",
@@ -39,17 +41,10 @@ def as_dtype(dtype: Any) -> np.dtype:
     return found
 
 
-def as_layers(layers: Any) -> tuple:
+def as_layers(layers: Any, in_features: int) -> tuple:
     """A tuple of layers, at least one of them dense."""
-    if isinstance(layers, (str, bytes, Dense, Dropout, Activation)) or not isinstance(
-            layers, Iterable):
-        raise TypeError(f"layers: expected a sequence of layers, got {shown(layers)}")
-    layers = tuple(layers)
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, (Dense, Dropout, Activation)):
-            raise TypeError(f"layers[{index}]: expected Dense, Dropout or Activation, "
-                            f"got {shown(layer)}")
-    if not any(isinstance(layer, Dense) for layer in layers):
+    layers = as_layer_sequence("layers", layers)
+    if not any(isinstance(layer, Dense) for _, layer, _ in walk(layers, in_features)):
         raise ValueError("layers: expected at least one Dense layer, got none")
     return layers
 
@@ -73,25 +68,26 @@ def check_output(layers, task, loss, out_features) -> None:
     if task == "binary" and out_features != 1:
         raise ValueError(f"layers: expected a last Dense layer of 1 unit for task 'binary' (or "
                          f"task 'multilabel'), got {out_features} units")
-    last = [getattr(layer, "activation", layer) for layer in layers
-            if not isinstance(layer, Dropout)][-1]
-    if last.name == loss.output_activation != "identity":
+    applied = [layer.output_activation for layer in layers]
+    last = [name for name in applied if name is not None][-1]
+    if last == loss.output_activation != "identity":
         raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
-                         f"{last.name} itself, got activation {last.name!r} there too")
+                         f"{last} itself, got activation {last!r} there too")
 
 
 def summary_text(network: Any) -> str:
     """What :meth:`cymlp.Network.summary` prints."""
-    width, total = network.in_features, 0
-    lines = [f"{'layer':<34}{'output':>11}{'parameters':>12}", f"{'input':<34}{width:>11}"]
-    for index, layer in enumerate(network.layers):
-        count, name = 0, repr(layer)
-        if isinstance(layer, Dense):
-            count = (width + layer.bias) * layer.units
-            width, total = layer.units, total + count
-            activation = layer.activation.name
-            name = f"Dense({width}{'' if activation == 'identity' else ', ' + activation})"
-        lines.append(f"{index:<3}{name:<31}{width:>11}{count:>12,}")
+    total = 0
+    lines = [f"{'layer':<34}{'output':>11}{'parameters':>12}",
+             f"{'input':<34}{network.in_features:>11}"]
+    for path, layer, width in walk(network.layers, network.in_features):
+        count = sum(math.prod(p.shape) for p in layer.parameters(width) if p.trained)
+        total += count
+        depth = path.count(".") // 2
+        name = f"{'  ' * depth}{path:<3}{layer.short_text()}"
+        if len(name) > 33:
+            name = f"{name[:30]}..."
+        lines.append(f"{name:<34}{layer.out_features(width):>11}{count:>12,}")
     lines += [f"{network.loss.output_activation}, {network.loss.name}, {network.optimizer}",
               f"{total:,} parameters in {network.dtype}"]
     return "\n".join(lines)

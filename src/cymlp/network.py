@@ -14,7 +14,8 @@ from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_l
                          check_output, summary_text)
 from .engine.program import Program
 from .engine.runtime import Engine
-from .layers import Activation, Dense, Dropout
+from .layers import Layer
+from .layers.shapes import declared_parameters, output_width
 from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
@@ -30,9 +31,8 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense, Dropout and Activation
-        From the input to the output; at least one is Dense. The last Dense layer gives the
-        logits: the output activation belongs to the loss.
+    layers : sequence of layers
+        From the input to the output; at least one is Dense. The last layer gives the logits: the output activation belongs to the loss.
     in_features : int
         Numbers in a row of the input.
     task : {"binary", "multiclass", "multilabel", "regression"}, optional
@@ -63,7 +63,7 @@ class Network:
 
     def __init__(
         self,
-        layers: Sequence[Dense | Dropout | Activation],
+        layers: Sequence[Layer],
         *,
         in_features: int,
         task: str | None = None,
@@ -77,7 +77,8 @@ class Network:
         place = generator.bit_generator.state
         try:
             self._start(int(generator.integers(2**64, dtype=np.uint64)))
-            self.parameters.initialize(self.layers, generator, self.dtype)
+            self.parameters.initialize(
+                declared_parameters(self.layers, self.in_features), generator, self.dtype)
         except BaseException:
             generator.bit_generator.state = place   # a network that failed has drawn nothing
             raise
@@ -91,12 +92,11 @@ class Network:
     def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None) -> None:
         """Take over a description, every part of it checked."""
         self.in_features = as_integer("in_features", in_features, least=1)
-        self.layers = as_layers(layers)
+        self.layers = as_layers(layers, self.in_features)
         self.task, self.loss = as_task_and_loss(task, loss)
         self.optimizer = as_optimizer(optimizer)
         self.dtype = as_dtype(dtype)
-        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
-        self.out_features = dense[-1].units
+        self.out_features = output_width(self.layers, self.in_features)
         check_output(self.layers, self.task, self.loss, self.out_features)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)

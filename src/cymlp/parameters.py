@@ -35,19 +35,14 @@ class Parameters(Mapping):
         self._engine = engine
         self._layout = {parameter.name: parameter for parameter in layout}
 
-    def initialize(self, layers: Any, generator: np.random.Generator, dtype: np.dtype) -> None:
-        """Give every parameter its first values, in layer order."""
-        for parameter in self._layout.values():
-            index, part = parameter.name.split(".")
-            layer = layers[int(index)]
-            if part == "bias":
-                spec = layer.bias_initializer
-            else:
-                spec = layer.weight_initializer or layer.activation.initializer
+    def initialize(self, declared: Any, generator: np.random.Generator, dtype: np.dtype) -> None:
+        """Give every declared parameter its first values, in layer order."""
+        for name, wanted in declared:
             try:
-                self[parameter.name] = initialize(spec, parameter.shape, generator, dtype)
+                self[name] = initialize(wanted.initializer, wanted.shape, generator, dtype)
             except ValueError as error:
-                raise ValueError(f"layers[{index}], {part}: {error}") from None
+                path, _, part = name.rpartition(".")
+                raise ValueError(f"layers[{path}], {part}: {error}") from None
 
     def _find(self, name: str):
         try:

@@ -1,4 +1,4 @@
-"""Layers of a network as plain, immutable descriptions.
+"""Dense layers, activations and dropout.
 
 Which activations exist is said by the kernels' table, so that a new row there is known here.
 """
@@ -6,12 +6,13 @@ Which activations exist is said by the kernels' table, so that a new row there i
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Union
+from typing import Any
 
-from .checks import as_flag, as_integer, as_number, choices, shown, spec_repr
-from .initializers import Initializer, Zeros, as_initializer, is_random
+from ..checks import as_flag, as_integer, as_number, choices, shown, spec_repr
+from ..initializers import Initializer, Zeros, as_initializer, is_random
+from .shapes import Declared, Layer
 
-__all__ = ["Activation", "Dense", "Dropout", "Layer", "activation_rows", "as_activation"]
+__all__ = ["Activation", "Dense", "Dropout", "activation_rows", "as_activation"]
 
 # Softmax works on whole rows, so it is no row of the pointwise table.
 _SOFTMAX = {"name": "softmax", "kind": -1, "saves": "output",
@@ -25,13 +26,13 @@ def activation_rows() -> dict[str, dict[str, Any]]:
     'he_uniform'
     """
     # Here and not above: a description can be read without loading a kernel.
-    from . import kernels
+    from .. import kernels
 
     return {"softmax": _SOFTMAX, **kernels.activation_table()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Activation:
+class Activation(Layer):
     """An activation, as a layer of its own or as the ``activation`` of :class:`Dense`.
 
     Parameters
@@ -75,6 +76,11 @@ class Activation:
         object.__setattr__(self, "slope", slope)
 
     @property
+    def output_activation(self) -> str:
+        """Its own name."""
+        return self.name
+
+    @property
     def parameter(self) -> float:
         """The number that the activation's kernel takes; 0 where it takes none."""
         return 0.0 if self.slope is None else self.slope
@@ -97,7 +103,7 @@ def as_activation(value: Any) -> Activation:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Dense:
+class Dense(Layer):
     """A fully connected layer: ``activation(x @ weight + bias)``.
 
     Parameters
@@ -148,6 +154,27 @@ class Dense:
         object.__setattr__(self, "weight_initializer", weight)
         object.__setattr__(self, "bias_initializer", start)
 
+    @property
+    def output_activation(self) -> str:
+        """The name of its activation."""
+        return self.activation.name
+
+    def short_text(self) -> str:
+        """Units and activation."""
+        activation = self.activation.name
+        return f"Dense({self.units}{'' if activation == 'identity' else ', ' + activation})"
+
+    def out_features(self, in_features: int) -> int:
+        """The number of units, whatever comes in."""
+        return self.units
+
+    def parameters(self, in_features: int) -> tuple[Declared, ...]:
+        """A weight (in_features, units) and, where there is one, a bias (units,)."""
+        initializer = self.weight_initializer or self.activation.initializer
+        weight = Declared("weight", (in_features, self.units), initializer, "panels")
+        bias = Declared("bias", (self.units,), self.bias_initializer)
+        return (weight, bias) if self.bias else (weight,)
+
     def __repr__(self) -> str:
         parts = [str(self.units)]
         if self.activation != Activation("identity"):
@@ -162,7 +189,7 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Dropout:
+class Dropout(Layer):
     """Sets a share of the values to zero while training, and scales the rest up to match.
 
     Parameters
@@ -181,7 +208,9 @@ class Dropout:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", as_number("rate", self.rate, least=0.0, below=1.0))
 
+    @property
+    def output_activation(self) -> None:
+        """That of its input."""
+        return None
+
     __repr__ = spec_repr
-
-
-Layer = Union[Dense, Dropout, Activation]

@@ -1,0 +1,301 @@
+"""The plan of a call: its memory and, step by step, what is done in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..layers import Activation, activation_rows
+from ..layers.shapes import declared_parameters, output_width, walk
+from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
+from .lowering import Flow, lower_layers
+
+__all__ = ["build_plan", "parameter_layout"]
+
+PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.pyx)
+ROW_BLOCK = 256         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
+PREDICT_ROWS = 192      # rows that one thread carries through all layers
+# Networks up to this size are trained in chunks of ROW_BLOCK rows through all layers, so that
+# activations stay in the L2 cache; for larger ones the weights' traffic counts for more.
+CHUNKED_BYTES = 8 << 20
+LARGEST_CHUNK = 8 * ROW_BLOCK
+LARGEST_BYTES = 1 << 46
+
+# What is counted beside each loss.
+METRICS = {"softmax_cross_entropy": "accuracy", "binary_cross_entropy": "binary_accuracy",
+           "mean_squared_error": "absolute_error"}
+
+
+def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, ...], int]:
+    """Every parameter in layer order with its place, and the bytes of all of them together.
+
+    In memory what is not trained comes last, so that the trained ones are one piece. Raises ValueError where the sizes are more than any machine can hold.
+    """
+    item = np.dtype(dtype).itemsize
+    granule = ALIGNMENT // item
+    declared = dict(declared_parameters(layers, in_features))
+    offset, places = 0, {}
+    for name, wanted in sorted(declared.items(), key=lambda pair: not pair[1].trained):
+        places[name] = offset
+        *rows, columns = wanted.shape
+        offset += int(np.prod(rows, dtype=object)) * round_up(columns, granule) * item
+        if offset > LARGEST_BYTES:
+            raise ValueError(
+                f"layers: expected parameters of at most {LARGEST_BYTES} bytes in all, got "
+                f"{name} of shape {wanted.shape} in {np.dtype(dtype)}")
+    return tuple(Parameter(name, wanted.shape, places[name], wanted.layout, wanted.trained)
+                 for name, wanted in declared.items()), offset
+
+
+def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
+               target="dense", weighted=False, metric=False) -> Plan:
+    """The plan of one kind of call.
+
+    Parameters
+    ----------
+    kind : {"train", "gradients", "evaluate", "predict", "forward"}
+        "predict" ends with the output activation, "forward" with the logits.
+    layers, in_features, loss, optimizer, dtype
+        The network's description.
+    batch : int
+        The most rows that come at a time.
+    target : {"labels", "dense"}
+        Integer labels, or one row of numbers for each row of the input.
+    weighted : bool
+        Whether rows carry a sample weight.
+    metric : bool
+        Whether the loss's metric is counted too.
+
+    Returns
+    -------
+    Plan
+    """
+    builder = _Builder(kind, layers, in_features, loss, dtype, batch,
+                       optimizer.states() if kind == "train" else ())
+    if kind in ("predict", "forward"):
+        builder.prediction()
+    else:
+        builder.learning(target, weighted, metric)
+    return builder.finish()
+
+
+class _Builder:
+    """Collects the buffers and steps of one plan."""
+
+    def __init__(self, kind, layers, in_features, loss, dtype, batch, states):
+        self.kind, self.layers, self.loss = kind, layers, loss
+        self.dtype = np.dtype(dtype)
+        self.batch, self.states = batch, states
+        self.parameters, self.parameter_bytes = parameter_layout(layers, in_features, dtype)
+        self.named = {parameter.name for parameter in self.parameters}
+        self.in_features = in_features
+        self.out_features = output_width(layers, in_features)
+        self.training = kind in ("train", "gradients")
+        self.chunk = self._chunk_rows()
+        self.pieces = -(-batch // self.chunk) if self.training else 1
+        self.keeps_gradients = kind == "gradients" or self.pieces > 1
+        self.sample_weight: str | None = None
+        self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
+        self.users: dict[str, int] = {}
+        self.free: list[str] = []
+        self.streams = 0
+        self.steps: list[Step] = []
+        self.updates: list[Step] = []
+
+    def _chunk_rows(self) -> int:
+        if self.kind in ("predict", "forward"):
+            return min(self.batch, PREDICT_ROWS)
+        if self.training and any(layer.whole_batch for _, layer, _ in self._walk()):
+            return self.batch
+        small = self.parameter_bytes <= CHUNKED_BYTES
+        return min(self.batch, ROW_BLOCK if small else LARGEST_CHUNK)
+
+    def _walk(self):
+        return walk(self.layers, self.in_features)
+
+    # -- buffers -----------------------------------------------------------------------------
+
+    def buffer(self, name: str, columns: int, rows: int = 0) -> str:
+        """A new array of the workspace: padded rows, one for each row of a chunk or `rows`."""
+        return self._new(name, columns, self.dtype.name, rows)
+
+    def vector(self, name: str, dtype: str) -> str:
+        """A new array of the workspace with one number for each row of a chunk."""
+        return self._new(name, 0, dtype, 0)
+
+    def _new(self, name: str, columns: int, dtype: str, rows: int) -> str:
+        self.sizes[name] = (columns, dtype, rows)
+        self.users[name] = 1
+        return name
+
+    def output(self, name: str, columns: int) -> str:
+        """Where a layer's output goes: a buffer of its own, or one that nobody needs any more.
+
+        Training keeps every layer's output for the way back.
+        """
+        if self.training:
+            return self.buffer(f"{name}.output", columns)
+        if not self.free:
+            return self.buffer(f"slot{sum(slot.startswith('slot') for slot in self.sizes)}",
+                               columns)
+        slot = self.free.pop(0)
+        self.users[slot] = 1
+        self.sizes[slot] = (max(columns, self.sizes[slot][0]), *self.sizes[slot][1:])
+        return slot
+
+    def output_over(self, x: Flow, name: str) -> str:
+        """Where the output of an elementwise layer goes: over its input, if no one needs that."""
+        if self.training or self.users[x.name] > 1:
+            return self.output(name, x.width)
+        self.hold(x.name)       # the caller lets go of it once, as its input
+        return x.name
+
+    def gradient_over(self, gradient: str, name: str, columns: int) -> str:
+        """Where an elementwise layer's gradient goes: over its output's, if no one needs that."""
+        return gradient if self.users[gradient] == 1 else self.buffer(f"gradient.{name}", columns)
+
+    def hold(self, name: str) -> None:
+        """Keep a buffer as it is until one more `release`."""
+        self.users[name] += 1
+
+    def release(self, name: str) -> None:
+        """Say that a buffer is needed by one less."""
+        self.users[name] -= 1
+        if self.users[name] == 0 and name.startswith("slot"):
+            self.free.append(name)
+
+    def stream(self, path: str) -> int:
+        """The number of a layer's random numbers: its own, or one behind them within others."""
+        if path.isdecimal():
+            return int(path)
+        self.streams += 1
+        return len(self.layers) + self.streams - 1
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def add(self, op, attributes=None, split="rows", wait=False, **operands) -> None:
+        """Append a step; an operand may be None where there is none."""
+        self.steps.append(self._step(op, attributes, split, wait, operands))
+
+    def add_update(self, op, attributes=None, split="units", wait=False, **operands) -> None:
+        """A step for the end of the list, where all gradients of the layers are there."""
+        self.updates.append(self._step(op, attributes, split, wait, operands))
+
+    @staticmethod
+    def _step(op, attributes, split, wait, operands) -> Step:
+        operands = {role: name for role, name in operands.items() if name is not None}
+        return Step(op, operands, attributes or {}, split, wait)
+
+    def parameter(self, path: str, part: str) -> str | None:
+        """Name of a layer's parameter; None where it has none such."""
+        name = f"{path}.{part}"
+        return name if name in self.named else None
+
+    @staticmethod
+    def activation_attributes(activation) -> dict[str, Any]:
+        return {"activation": activation.name, "slope": activation.parameter}
+
+    def activation_forward(self, activation, columns, x, out) -> None:
+        attributes = {"columns": columns}
+        if activation.name == "softmax":
+            self.add("softmax_forward", attributes, x=x, out=out)
+        else:
+            self.add("activation_forward", attributes | self.activation_attributes(activation),
+                     x=x, out=out)
+
+    def activation_backward(self, activation, path, columns, gradient, x, output) -> str:
+        """Over the gradient, if no one needs that; returns where the result is.
+
+        It becomes the end of the product that made the gradient, if that is the last step.
+        """
+        row = activation_rows()[activation.name]
+        saved = output if row["saves"] == "output" else x
+        if activation.name == "identity":
+            return gradient
+        out = self.gradient_over(gradient, f"{path}.activation", columns)
+        if activation.name == "softmax":
+            self.add("softmax_backward", {"columns": columns}, x=gradient, out=out, saved=saved)
+            return out
+        last = self.steps[-1]
+        if (last.op == "dense_backward_input" and last.attributes["activation"] == "identity"
+                and last.operands["out"] == out):
+            self.steps[-1] = Step(last.op, last.operands | {"saved": saved},
+                                  last.attributes | self.activation_attributes(activation))
+        else:
+            self.add("activation_backward",
+                     {"columns": columns} | self.activation_attributes(activation),
+                     x=gradient, out=out, saved=saved)
+        return out
+
+    # -- whole calls -------------------------------------------------------------------------
+
+    def forward(self):
+        """The steps from the input to the logits; returns their flow and the way back.
+
+        A row of weight 0 is taken as a row of zeros: a NaN in it would pass through the products
+        with its gradient of zero.
+        """
+        self.add("gather_input", out=self.buffer("input", self.in_features),
+                 sample_weight=self.sample_weight)
+        return lower_layers(self, "", self.layers, Flow("input", self.in_features, False))
+
+    def prediction(self) -> None:
+        logits, _ = self.forward()
+        if self.kind == "predict" and self.loss.output_activation != "identity":
+            self.activation_forward(Activation(self.loss.output_activation), self.out_features,
+                                    logits.name, logits.name)
+        self.add("scatter_output", {"columns": self.out_features}, x=logits.name)
+
+    def learning(self, target: str, weighted: bool, metric: bool) -> None:
+        """Forward, loss and, unless this only evaluates, backward and update."""
+        if weighted:
+            self.sample_weight = self.vector("sample_weight", self.dtype.name)
+            self.add("gather_weight", out=self.sample_weight)
+        logits, backward = self.forward()
+        outputs = self.out_features
+        operands = {"x": logits.name, "target": self.gather_target(target, outputs)}
+        attributes = {"columns": outputs, "labels": target == "labels"}
+        gradient = self.buffer("gradient.logits", outputs) if self.training else None
+        if metric:
+            self.add("row_metric", attributes | {"metric": METRICS[self.loss.kernel]},
+                     row_values=self.vector("row_metric", "float64"), **operands)
+        self.add(self.loss.kernel, attributes, out=gradient, sample_weight=self.sample_weight,
+                 row_values=self.vector("row_loss", "float64"), **operands)
+        if self.training:
+            backward(gradient)
+        self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
+                 row_values="row_metric" if metric else None)
+        self.steps += self.updates
+
+    def gather_target(self, target: str, outputs: int) -> str:
+        if target == "labels":
+            self.add("gather_labels", {"columns": outputs}, out=self.vector("labels", "int32"))
+            return "labels"
+        self.add("gather_target", out=self.buffer("target", outputs))
+        return "target"
+
+    def finish(self) -> Plan:
+        # The first step of a chunk overwrites what others may still read in the last chunk.
+        if self.kind not in ("predict", "forward"):
+            first = self.steps[0]
+            self.steps[0] = Step(first.op, first.operands, first.attributes, first.split, True)
+        buffers, size = self._place()
+        return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
+                    self.parameter_bytes, self.states, self.keeps_gradients, buffers, size,
+                    tuple(self.steps))
+
+    def _place(self) -> tuple[tuple[Buffer, ...], int]:
+        """All buffers with their places in the workspace, and its size."""
+        offset = self.parameter_bytes if self.keeps_gradients else 0
+        granule = ALIGNMENT // self.dtype.itemsize
+        placed = []
+        for name, (columns, dtype, rows) in self.sizes.items():
+            leading = round_up(columns, granule)
+            if leading > granule and leading * self.dtype.itemsize % 2048 == 0:
+                leading += granule      # rows 2 KiB apart would fall into the same cache sets
+            columns, leading = columns or 1, leading or 1       # a vector's rows are not padded
+            placed.append(Buffer(name, columns, leading, offset, dtype, rows))
+            size = (rows or self.chunk) * leading * np.dtype(dtype).itemsize
+            offset += round_up(size, ALIGNMENT)
+        return tuple(placed), offset

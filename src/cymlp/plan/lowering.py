@@ -1,0 +1,112 @@
+"""What each layer becomes: the steps of its way forward, and a function that adds those back.
+
+A lowering takes the builder, the layer's name, the layer and the flow that comes in. It adds the
+steps forward and returns the flow that goes out with a function for the way back: that takes the
+name of the buffer with the output's gradient, adds steps, and returns the name of the buffer with
+the input's, or None where nothing before the layer learns. A new layer is one function here.
+
+Whoever needs a buffer to stay as it is holds it, and releases it afterwards; elementwise layers
+work in place on what nobody else holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..layers import Activation, Dense, Dropout, activation_rows
+
+__all__ = ["Flow", "lower_layers"]
+
+
+class Flow(NamedTuple):
+    """What goes from layer to layer; `learns`: whether a parameter lies before it."""
+
+    name: str
+    width: int
+    learns: bool
+
+
+Backward = Callable[[Any], Any]
+
+
+def lower_layers(b, path: str, layers, flow: Flow) -> tuple[Flow, Backward]:
+    """Layers one after another; `path` is what comes before their numbers in a name."""
+    tape = []
+    for index, layer in enumerate(layers):
+        flow, back = LOWERINGS[type(layer)](b, f"{path}{index}", layer, flow)
+        tape.append(back)
+
+    def backward(gradient):
+        for back in reversed(tape):
+            if gradient is None:
+                break
+            gradient = back(gradient)
+        return gradient
+
+    return flow, backward
+
+
+def _dense(b, path, layer, x):
+    """The activation follows in the same step where that loses nothing."""
+    row = activation_rows()[layer.activation.name]
+    out = sums = b.output(path, layer.units)
+    attributes = {"inputs": x.width, "outputs": layer.units}
+    operands = {"x": x.name, "weight": f"{path}.weight", "bias": b.parameter(path, "bias")}
+    plain = b.activation_attributes(Activation("identity"))
+    if row["kind"] >= 0 and not (b.training and row["saves"] == "input"):
+        fused = b.activation_attributes(layer.activation)
+        b.add("dense_forward", attributes | fused, out=out, **operands)
+    else:
+        if b.training:
+            sums = b.buffer(f"{path}.sums", layer.units)
+        b.add("dense_forward", attributes | plain, out=sums, **operands)
+        b.activation_forward(layer.activation, layer.units, sums, out)
+    b.release(x.name)
+
+    def backward(gradient):
+        gradient = b.activation_backward(layer.activation, path, layer.units, gradient, sums, out)
+        b.hold(gradient)        # for the update, at the end
+        b.add_update("dense_update", attributes, saved=gradient, **operands)
+        if not x.learns:
+            return None
+        below = b.buffer(f"gradient.{path}", x.width)
+        b.add("dense_backward_input", attributes | plain, out=below, x=gradient,
+              weight=f"{path}.weight")
+        return below
+
+    return Flow(out, layer.units, True), backward
+
+
+def _activation(b, path, layer, x):
+    out = b.output_over(x, path)
+    b.activation_forward(layer, x.width, x.name, out)
+    b.release(x.name)
+
+    def backward(gradient):
+        if not x.learns:
+            return None
+        return b.activation_backward(layer, path, x.width, gradient, x.name, out)
+
+    return Flow(out, x.width, x.learns), backward
+
+
+def _dropout(b, path, layer, x):
+    """Only in training; the way back drops the same numbers again."""
+    if not b.training:
+        return x, lambda gradient: gradient
+    attributes = {"columns": x.width, "rate": layer.rate, "layer": b.stream(path)}
+    out = b.output(path, x.width)
+    b.add("dropout", attributes, x=x.name, out=out)
+
+    def backward(gradient):
+        if not x.learns:
+            return None
+        out = b.gradient_over(gradient, path, x.width)
+        b.add("dropout", attributes, x=gradient, out=out)
+        return out
+
+    return Flow(out, x.width, x.learns), backward
+
+
+LOWERINGS: dict[type, Callable] = {Dense: _dense, Activation: _activation, Dropout: _dropout}
