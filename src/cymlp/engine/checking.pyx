@@ -10,14 +10,19 @@ from cymlp.engine.sources cimport describe
 cnp.import_array()
 
 
+cdef int take_target(call_t *call, cnp.ndarray target) except -1:
+    """Shape of the targets; their values have been looked at before."""
+    if target.shape[0] != call.x.rows:
+        raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
+    return describe(&call.target, target, "y")
+
+
 cdef int check_target(
     call_t *call, cnp.ndarray target, bint labels, Py_ssize_t classes, double low, double high,
 ) except -1:
     """Shape and values of the targets, before anything is changed."""
     cdef long long bad
-    if target.shape[0] != call.x.rows:
-        raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
-    describe(&call.target, target, "y")
+    take_target(call, target)
     with nogil:
         if labels:
             bad = common_kernels().find_bad_label(&call.target, classes)
@@ -33,16 +38,23 @@ cdef int check_target(
     return 0
 
 
-cdef int check_weight(call_t *call, object weight, int dtype) except -1:
-    """The sample weights, if there are any."""
-    cdef long long bad
+cdef int take_weight(call_t *call, object weight) except -1:
+    """Shape of the sample weights, if there are any."""
     call.weighted = weight is not None
     if weight is None:
         return 0
     if weight.shape != (call.x.rows,):
         raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
                          f"each row of X, got shape {weight.shape}")
-    describe(&call.sample_weight, weight, "sample_weight")
+    return describe(&call.sample_weight, weight, "sample_weight")
+
+
+cdef int check_weight(call_t *call, object weight, int dtype) except -1:
+    """The sample weights, if there are any."""
+    cdef long long bad
+    take_weight(call, weight)
+    if weight is None:
+        return 0
     # So small that their sum is finite too.
     cdef double most = (DBL_MAX if dtype else FLT_MAX) / call.x.rows
     with nogil:
