@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import cymlp
-from cymlp import Activation, Dense, Dropout, kernels, reference
+from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
+                   Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, reference)
 from cymlp.engine import threads
 from cymlp.layers import activation_rows
 
@@ -35,6 +36,7 @@ class Case:
     optimizer: Any = "adam"
     dtype: str = "float32"
     weighted: bool = False
+    codes: int = 0      # in the first column, where not 0
 
     def network(self):
         return cymlp.Network(self.layers, in_features=self.in_features, task=self.task,
@@ -43,6 +45,8 @@ class Case:
     def data(self):
         rng = np.random.default_rng(6)
         X = rng.normal(size=(self.rows, self.in_features))
+        if self.codes:
+            X[:, 0] = rng.integers(0, self.codes, self.rows)
         units = [layer for layer in self.layers if isinstance(layer, Dense)][-1].units
         if self.task == "multiclass":
             y = rng.integers(0, units, self.rows)
@@ -77,6 +81,18 @@ CASES = {
                     Dense(10)], 300, 45, 45),
     "panels-float64": Case([Dense(500, "sigmoid"), Dense(300), Dense(10)], 300, 45, 45,
                            task="regression", dtype="float64"),
+    "norms": Case([Dense(91), BatchNorm(), Activation("relu"), Dense(91), LayerNorm(),
+                   Dense(53, "tanh"), RMSNorm(), Dense(7)], 37, 1000, 520, weighted=True),
+    "columns": Case([Dense(90), SwiGLU(), Dense(91), PReLU(), Scale(0.5), AlphaDropout(0.2),
+                     Dense(7)], 37, 1000, 520, dtype="float64"),
+    "joins": Case([Dense(91, "relu"), Residual([Dense(53, "tanh"), Dense(91)]),
+                   Concat([[Dense(37, "relu")], [], [Residual([Dense(91)]), Columns([5, 3, 4])]]),
+                   Dense(7)], 37, 1000, 520),
+    "embedding": Case([Concat([[Columns([0]), Embedding(50, 9)], [Columns(range(1, 37))]]),
+                       Dense(91, "relu"), Dense(53, "relu"), Dense(7)], 37, 1000, 700, codes=50),
+    # Few rows in layers that look down the columns.
+    "norms-panels": Case([Dense(500), BatchNorm(), Dense(300, "tanh"), LayerNorm(), Dense(10)],
+                         300, 45, 45),
     "tiny": Case([Dense(5, "tanh"), Dense(2)], 3, 11, 4),
     "one-layer": Case([Dense(1)], 1, 9, 4, task="regression"),
 }

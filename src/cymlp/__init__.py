@@ -13,7 +13,10 @@ from .engine.threads import get_num_threads, set_num_threads
 # time counts.
 _LAZY = {
     "Network": "network", "mlp": "shortcuts",
-    "Activation": "layers", "Dense": "layers", "Dropout": "layers",
+    "Activation": "layers", "AlphaDropout": "layers", "BatchNorm": "layers", "Columns": "layers",
+    "Concat": "layers", "Dense": "layers", "Dropout": "layers", "Embedding": "layers",
+    "GLU": "layers", "LayerNorm": "layers", "PReLU": "layers", "RMSNorm": "layers",
+    "Residual": "layers", "Scale": "layers", "SwiGLU": "layers",
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
     "MeanSquaredError": "losses",

@@ -62,10 +62,11 @@ def as_number(
     value: Any,
     *,
     least: float | None = None,
+    above: float | None = None,
     most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A finite real number within the bounds that are given (``below`` is exclusive).
+    """A finite real number within the bounds that are given (``above`` and ``below`` are exclusive).
 
     >>> as_number("rate", 0, least=0, below=1)
     0.0
@@ -74,6 +75,7 @@ def as_number(
         raise TypeError(f"{name}: expected a real number, got {shown(value)}")
     bounds = ["finite"]
     bounds += [f">= {least:g}"] if least is not None else []
+    bounds += [f"> {above:g}"] if above is not None else []
     bounds += [f"<= {most:g}"] if most is not None else []
     bounds += [f"< {below:g}"] if below is not None else []
     try:
@@ -83,6 +85,7 @@ def as_number(
     inside = (
         math.isfinite(number)
         and (least is None or number >= least)
+        and (above is None or number > above)
         and (most is None or number <= most)
         and (below is None or number < below)
     )

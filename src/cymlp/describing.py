@@ -44,7 +44,8 @@ def as_dtype(dtype: Any) -> np.dtype:
 def as_layers(layers: Any, in_features: int) -> tuple:
     """A tuple of layers, at least one of them dense."""
     layers = as_layer_sequence("layers", layers)
-    if not any(isinstance(layer, Dense) for _, layer, _ in walk(layers, in_features)):
+    everywhere = [layer for _, layer, _ in walk(layers, in_features)]
+    if not any(isinstance(layer, Dense) for layer in everywhere):
         raise ValueError("layers: expected at least one Dense layer, got none")
     return layers
 

@@ -23,6 +23,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Initializer",
+    "Normal",
     "Zeros",
     "as_initializer",
     "initialize",
@@ -95,6 +96,37 @@ class HeNormal:
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The standard deviation."""
         return math.sqrt(2.0 / fan_in)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Normal:
+    """Normal with a given standard deviation, whatever the shape.
+
+    Parameters
+    ----------
+    deviation : float
+        The standard deviation.
+
+    Examples
+    --------
+    >>> Normal(0.02)
+    Normal(deviation=0.02)
+    """
+
+    name: ClassVar[str] = "normal"
+    distribution: ClassVar[str] = "normal"
+
+    deviation: float = 1.0
+
+    def __post_init__(self) -> None:
+        deviation = as_number("deviation", self.deviation, least=0.0)
+        object.__setattr__(self, "deviation", deviation)
+
+    def spread(self, fan_in: int, fan_out: int) -> float:
+        """The standard deviation."""
+        return self.deviation
+
+    __repr__ = spec_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +215,10 @@ class GivenArray:
 
 
 Initializer = Union[
-    GlorotUniform, GlorotNormal, HeUniform, HeNormal, Zeros, Constant, GivenArray
+    GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
 ]
 
-_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal)
+_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal)
 _BY_NAME = {cls.name: cls for cls in (*_RANDOM, Zeros)}
 
 
@@ -196,8 +228,8 @@ def as_initializer(value: Any, name: str = "initializer") -> Initializer:
     Parameters
     ----------
     value : str, initializer or array_like
-        One of the names ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``
-        and ``zeros``, an object of this module, or an array of the parameter's shape.
+        One of the names ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``,
+        ``normal`` and ``zeros``, an object of this module, or an array of the parameter's shape.
     name : str
         The argument's name for messages.
 

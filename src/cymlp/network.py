@@ -15,7 +15,7 @@ from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_l
 from .engine.program import Program
 from .engine.runtime import Engine
 from .layers import Layer
-from .layers.shapes import declared_parameters, output_width
+from .layers.shapes import code_columns, declared_parameters, output_width, walk
 from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
@@ -100,6 +100,9 @@ class Network:
         check_output(self.layers, self.task, self.loss, self.out_features)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
+        self._codes = code_columns(self.layers, self.in_features)
+        self._whole_batch = any(
+            layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
         self._programs: dict[tuple, Program] = {}
 
     def _start(self, key: int) -> None:
@@ -115,13 +118,16 @@ class Network:
             [row["states"].index(name) for name in states], self.dtype, row["kind"],
             [hyper[name] for name in row["hyper"]], self.in_features, self.out_features,
             target_limits(self.loss), 1 if categorical else self.out_features, categorical, key)
+        self._engine.codes = self._codes
         self.parameters = Parameters(self._engine, self._layout)
 
     # -- plans -------------------------------------------------------------------------------
 
     def _program(self, kind: str, rows: int, labels=False, weighted=False, metric=False):
         """The program for a kind of call with up to so many rows, made once and kept."""
-        batch = min(1 << max(rows - 1, 0).bit_length(), LARGEST_PLANNED_BATCH)
+        batch = 1 << max(rows - 1, 0).bit_length()
+        if kind not in ("train", "gradients") or not self._whole_batch:
+            batch = min(batch, LARGEST_PLANNED_BATCH)
         key = (kind, batch, labels, weighted, metric)
         program = self._programs.get(key)
         if program is None:

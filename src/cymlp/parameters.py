@@ -53,7 +53,7 @@ class Parameters(Mapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         parameter = self._find(name)
-        array = self._engine.read(parameter.offset, parameter.shape)
+        array = self._engine.read(parameter)
         array.flags.writeable = False
         return array
 
@@ -63,7 +63,7 @@ class Parameters(Mapping):
         if array.shape != parameter.shape:
             raise ValueError(f"parameters[{name!r}]: expected shape {parameter.shape}, "
                              f"got shape {array.shape}")
-        self._engine.write(parameter.offset, array)
+        self._engine.write(parameter, array)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layout)

@@ -17,19 +17,36 @@ from .initializers import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Normal,
     Zeros,
 )
-from .layers import Activation, Dense, Dropout
+from .layers import (
+    GLU,
+    Activation,
+    AlphaDropout,
+    BatchNorm,
+    Columns,
+    Concat,
+    Dense,
+    Dropout,
+    Embedding,
+    LayerNorm,
+    PReLU,
+    Residual,
+    RMSNorm,
+    Scale,
+)
 from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 
 __all__ = ["from_dict", "to_dict"]
 
 _GROUPS: dict[str, tuple[type, ...]] = {
-    "layer": (Dense, Dropout, Activation),
+    "layer": (Dense, Dropout, AlphaDropout, Activation, BatchNorm, LayerNorm, RMSNorm, Scale,
+              PReLU, GLU, Columns, Embedding, Residual, Concat),
     "activation": (Activation,),
     "initializer": (
-        GlorotUniform, GlorotNormal, HeUniform, HeNormal, Zeros, Constant, GivenArray
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
     ),
     "loss": (MeanSquaredError, BinaryCrossEntropy, CategoricalCrossEntropy),
     "optimizer": (SGD, Adagrad, RMSprop, Adam),
@@ -40,7 +57,11 @@ _NESTED = {
     "activation": "activation",
     "weight_initializer": "initializer",
     "bias_initializer": "initializer",
+    "initializer": "initializer",
 }
+# Which fields hold lists of specifications, or lists of such lists.
+_LISTS = {"layers": "layer", "branches": "layer"}
+_DEEPEST = 64       # lists within lists
 
 
 def to_dict(spec: Any) -> dict[str, Any]:
@@ -59,14 +80,17 @@ def to_dict(spec: Any) -> dict[str, Any]:
     if isinstance(spec, GivenArray):
         return plain
     for field in dataclasses.fields(spec):
-        value = getattr(spec, field.name)
-        if dataclasses.is_dataclass(value):
-            value = to_dict(value)
-        plain[field.name] = list(value) if isinstance(value, tuple) else value
+        plain[field.name] = _plain(getattr(spec, field.name))
     return plain
 
 
-def from_dict(plain: Any, group: str) -> Any:
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return to_dict(value) if dataclasses.is_dataclass(value) else value
+
+
+def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
     """The specification that a plain form stands for.
 
     Where an initializer was a given array, the field gets its default: the values are with the
@@ -79,6 +103,9 @@ def from_dict(plain: Any, group: str) -> Any:
     group : str
         What it must be: ``layer``, ``activation``, ``initializer``, ``loss`` or ``optimizer``.
 
+    depth : int
+        How deep within other specifications this one lies.
+
     Raises
     ------
     ValueError
@@ -88,10 +115,10 @@ def from_dict(plain: Any, group: str) -> Any:
     --------
     >>> from_dict({"type": "Dropout", "rate": 0.2}, "layer")
     Dropout(0.2)
-    >>> from_dict({"type": "Popen", "args": ["ls"]}, "layer")
+    >>> from_dict({"type": "Popen", "args": ["ls"]}, "activation")
     Traceback (most recent call last):
     ...
-    ValueError: layer: expected type 'Dense', 'Dropout' or 'Activation', got 'Popen'
+    ValueError: activation: expected type 'Activation', got 'Popen'
     """
     by_name = {cls.__name__: cls for cls in _GROUPS[group]}
     if not isinstance(plain, dict):
@@ -112,9 +139,19 @@ def from_dict(plain: Any, group: str) -> Any:
                 raise ValueError(f"{key}: expected a plain value in {name}, got {shown(value)}")
             if _NESTED[key] == "initializer" and value == {"type": "GivenArray"}:
                 continue
-            value = from_dict(value, _NESTED[key])
+            value = from_dict(value, _NESTED[key], depth + 1)
+        if key in _LISTS:
+            value = _from_list(value, _LISTS[key], depth + 1)
         values[key] = value
     return _make(cls, values)
+
+
+def _from_list(plain: Any, group: str, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise ValueError(f"{group}: expected a nesting of at most {_DEEPEST}, got more")
+    if isinstance(plain, list):
+        return [_from_list(item, group, depth + 1) for item in plain]
+    return from_dict(plain, group, depth + 1)
 
 
 def _make(cls: type, values: dict[str, Any]) -> Any:

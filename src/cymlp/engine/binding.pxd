@@ -80,6 +80,70 @@ ctypedef struct kernels_t:
     void (*scatter_rows)(
         char *out, Py_ssize_t row_stride, Py_ssize_t column_stride, const void *values,
         Py_ssize_t ldv, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
+    void (*glu_forward)(
+        int kind, void *y, Py_ssize_t ldy, void *gate, Py_ssize_t ldg, const void *x,
+        Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil
+    void (*glu_backward)(
+        int kind, void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *gate,
+        Py_ssize_t ldg, const void *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols,
+        double parameter) noexcept nogil
+    void (*column_forward)(
+        int kind, void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, const void *parameter,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*column_backward)(
+        int kind, void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *saved,
+        Py_ssize_t lds, const void *parameter, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*column_sums)(
+        int kind, void *out, const void *dy, Py_ssize_t lddy, const void *saved, Py_ssize_t lds,
+        Py_ssize_t rows, Py_ssize_t cols, bint accumulate) noexcept nogil
+    void (*add)(
+        void *out, Py_ssize_t ldo, const void *a, Py_ssize_t lda, const void *b, Py_ssize_t ldb,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*affine)(
+        void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, double factor, double offset,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*copy_columns)(
+        void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*normalize_rows)(
+        void *y, Py_ssize_t ldy, void *normalized, Py_ssize_t ldn, double *factors,
+        const void *x, Py_ssize_t ldx, const void *weight, const void *bias, bint centered,
+        double epsilon, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*normalize_rows_backward)(
+        void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *normalized,
+        Py_ssize_t ldn, const double *factors, const void *weight, bint centered,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*batch_statistics)(
+        void *statistics, Py_ssize_t lds, const void *x, Py_ssize_t ldx,
+        const void *sample_weight, double epsilon, Py_ssize_t rows, Py_ssize_t begin,
+        Py_ssize_t end) noexcept nogil
+    void (*batch_load)(
+        void *statistics, Py_ssize_t lds, const void *mean, const void *variance, double epsilon,
+        Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    void (*batch_normalize)(
+        void *y, Py_ssize_t ldy, void *normalized, Py_ssize_t ldn, const void *x, Py_ssize_t ldx,
+        const void *statistics, Py_ssize_t lds, const void *weight, const void *bias,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*batch_sums)(
+        void *sums, Py_ssize_t lds, const void *dy, Py_ssize_t lddy, const void *normalized,
+        Py_ssize_t ldn, const void *sample_weight, Py_ssize_t rows, Py_ssize_t begin,
+        Py_ssize_t end) noexcept nogil
+    void (*batch_normalize_backward)(
+        void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *normalized,
+        Py_ssize_t ldn, const void *statistics, Py_ssize_t lds, const void *sums, Py_ssize_t ldm,
+        const void *weight, const void *sample_weight, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*batch_running)(
+        void *mean, void *variance, const void *statistics, Py_ssize_t lds, double momentum,
+        Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    void (*embedding_forward)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, const void *table,
+        Py_ssize_t ldt, Py_ssize_t categories, Py_ssize_t units, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*embedding_sums)(
+        void *gradient, Py_ssize_t ldg, char *used, const void *dy, Py_ssize_t lddy,
+        const void *x, Py_ssize_t ldx, Py_ssize_t categories, Py_ssize_t units, Py_ssize_t rows,
+        Py_ssize_t cols, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
 
 ctypedef struct common_t:
     # Kernels that know no dtype.

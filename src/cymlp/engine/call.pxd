@@ -20,6 +20,32 @@ cdef enum:
     DENSE_BACKWARD_INPUT
     DENSE_UPDATE
     SCATTER_OUTPUT
+    FIRST_LAYER_OP              # from here on they are in layer_steps.pyx
+    ADD = FIRST_LAYER_OP
+    AFFINE
+    COPY_COLUMNS
+    COLUMN_FORWARD
+    COLUMN_BACKWARD
+    COLUMN_UPDATE
+    GLU_FORWARD
+    GLU_BACKWARD
+    NORMALIZE_ROWS
+    NORMALIZE_ROWS_BACKWARD
+    BATCH_STATISTICS
+    BATCH_LOAD
+    BATCH_NORMALIZE
+    BATCH_SUMS
+    BATCH_NORMALIZE_BACKWARD
+    BATCH_RUNNING
+    EMBEDDING_FORWARD
+    EMBEDDING_UPDATE
+
+cdef enum:
+    # How threads share a step.
+    BY_ROWS
+    BY_COLUMNS
+    BY_UNITS
+    BY_ONE
 
 cdef enum:
     ACCURACY
@@ -30,6 +56,7 @@ cdef enum:
     PANEL_BYTES = 256           # columns of a panel of weights (kernels/dense.pyx)
     GRANULE_BYTES = 64          # rows are padded to a multiple
     UNIT_INPUTS = 48            # rows of a weight's panel that are one piece of work
+    EMBEDDING_UNITS = 8         # pieces of a table, each of which looks at every code
 
 cdef enum:
     MAX_HYPER = 16
@@ -45,6 +72,7 @@ ctypedef struct place_t:
 
 ctypedef struct step_t:
     int op
+    int split
     bint wait
     place_t out
     place_t x
@@ -52,6 +80,9 @@ ctypedef struct step_t:
     place_t target
     place_t sample_weight
     place_t row_values
+    place_t statistics
+    place_t means
+    place_t gate
     place_t weight
     place_t bias
     Py_ssize_t inputs
@@ -60,7 +91,11 @@ ctypedef struct step_t:
     int kind                    # row of the kernels' table, or the metric
     bint relu                   # the activation of a dense step that its tiles do themselves
     bint labels                 # targets are integers
-    double parameter            # of the activation, or the dropout rate
+    double parameter            # of the activation, the dropout rate, epsilon, a factor, a share
+    double offset
+    bint centered
+    Py_ssize_t begin            # the first column that is read
+    Py_ssize_t to               # the first column that is written
     int layer
     Py_ssize_t first_unit
     Py_ssize_t units

@@ -3,6 +3,7 @@ cimport numpy as cnp
 
 from cymlp.engine.call cimport call_t
 
+cdef int check_codes(call_t *call, cnp.ndarray x, list codes) except -1
 cdef int check_target(
     call_t *call, cnp.ndarray target, bint labels, Py_ssize_t classes, double low, double high,
 ) except -1

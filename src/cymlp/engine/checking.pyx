@@ -6,6 +6,7 @@ from libc.math cimport INFINITY
 from cymlp.engine.binding cimport common_kernels
 from cymlp.engine.call cimport call_t
 from cymlp.engine.sources cimport describe
+from cymlp.kernels.data cimport source_t
 
 cnp.import_array()
 
@@ -15,6 +16,21 @@ cdef int take_target(call_t *call, cnp.ndarray target) except -1:
     if target.shape[0] != call.x.rows:
         raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
     return describe(&call.target, target, "y")
+
+
+cdef int check_codes(call_t *call, cnp.ndarray x, list codes) except -1:
+    """Columns of the input that an embedding takes: (column, number of codes) each."""
+    cdef source_t column
+    cdef long long bad, categories
+    for number, categories in codes:
+        column = call.x
+        column.data += <Py_ssize_t>number * column.column_stride
+        with nogil:
+            bad = common_kernels().find_bad_label(&column, categories)
+        if bad >= 0:
+            raise ValueError(f"X: expected integer codes from 0 to {categories - 1} in column "
+                             f"{number}, got {x[bad, number]} in row {bad}")
+    return 0
 
 
 cdef int check_target(

@@ -12,8 +12,10 @@ cdef class Program:
     cdef readonly Py_ssize_t workspace_bytes
     cdef bint updates
     cdef bint predicts
+    cdef bint whole             # a batch must be one chunk
     cdef bint keeps_gradients
     cdef list spare
     cdef tuner_t tuner
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
+    cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
     cdef void fill(self, call_t *call) noexcept

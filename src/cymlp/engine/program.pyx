@@ -14,7 +14,17 @@ _OPS = {
     "softmax_backward": SOFTMAX_BACKWARD, "activation_backward": ACTIVATION_BACKWARD,
     "dense_backward_input": DENSE_BACKWARD_INPUT, "dense_update": DENSE_UPDATE,
     "scatter_output": SCATTER_OUTPUT,
+    "add": ADD, "affine": AFFINE, "copy_columns": COPY_COLUMNS,
+    "column_forward": COLUMN_FORWARD, "column_backward": COLUMN_BACKWARD,
+    "column_update": COLUMN_UPDATE, "glu_forward": GLU_FORWARD, "glu_backward": GLU_BACKWARD,
+    "normalize_rows": NORMALIZE_ROWS, "normalize_rows_backward": NORMALIZE_ROWS_BACKWARD,
+    "batch_statistics": BATCH_STATISTICS, "batch_load": BATCH_LOAD,
+    "batch_normalize": BATCH_NORMALIZE, "batch_sums": BATCH_SUMS,
+    "batch_normalize_backward": BATCH_NORMALIZE_BACKWARD, "batch_running": BATCH_RUNNING,
+    "embedding_forward": EMBEDDING_FORWARD, "embedding_update": EMBEDDING_UPDATE,
 }
+
+_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "once": BY_ONE}
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
@@ -33,6 +43,8 @@ cdef place_t place(dict places, dict operands, str role):
 cdef int kind_of(step, activations, losses) except -2:
     """The row of the kernels' table that a step uses."""
     attributes = step.attributes
+    if "layer_kind" in attributes:
+        return levels.column_table()[attributes["layer_kind"]]["kind"]
     if "activation" in attributes:
         return activations[attributes["activation"]]["kind"]
     if step.op in losses:
@@ -40,6 +52,14 @@ cdef int kind_of(step, activations, losses) except -2:
     if step.op == "row_metric":
         return _METRICS[attributes["metric"]]
     return 0
+
+
+cdef double parameter_of(dict attributes) except? -1:
+    """The one number that a step's kernel takes."""
+    for name in ("rate", "slope", "epsilon", "factor", "momentum"):
+        if name in attributes:
+            return attributes[name]
+    return 0.0
 
 
 cdef class Program:
@@ -59,13 +79,14 @@ cdef class Program:
         self.multiply_adds = plan.multiply_adds
         self.updates = plan.kind == "train"
         self.predicts = plan.kind == "predict"
+        self.whole = plan.whole_batch
         self.keeps_gradients = plan.keeps_gradients
         self.steps = <step_t *>calloc(max(len(plan.steps), 1), sizeof(step_t))
         if self.steps == NULL:
             raise MemoryError("no memory for the steps of a plan")
         cdef Py_ssize_t item = 4 if plan.dtype == "float32" else 8
-        sizes = {"float32": 4, "float64": 8, "int32": 4}
-        places = {p.name: (0, p.offset, 0, 0) for p in plan.parameters}
+        sizes = {"float32": 4, "float64": 8, "int32": 4, "uint8": 1}
+        places = {p.name: (0, p.offset, *self._row(p, item)) for p in plan.parameters}
         for b in plan.buffers:
             places[b.name] = (1, b.offset, b.leading * sizes[b.dtype], b.leading)
         self.step_count = 0
@@ -81,6 +102,7 @@ cdef class Program:
         s.op = POINTWISE_LOSS if step.op in losses else _OPS[step.op]
         s.kind = kind_of(step, levels.activation_table(), losses)
         s.relu = attributes.get("activation") == "relu"
+        s.split = _SPLITS[step.split]
         s.wait = step.wait
         s.out = place(places, operands, "out")
         s.x = place(places, operands, "x")
@@ -88,21 +110,47 @@ cdef class Program:
         s.target = place(places, operands, "target")
         s.sample_weight = place(places, operands, "sample_weight")
         s.row_values = place(places, operands, "row_values")
+        s.statistics = place(places, operands, "statistics")
+        s.means = place(places, operands, "means")
+        s.gate = place(places, operands, "gate")
         s.weight = place(places, operands, "weight")
         s.bias = place(places, operands, "bias")
         s.inputs = attributes.get("inputs", 0)
         s.outputs = attributes.get("outputs", 0)
         s.columns = attributes.get("columns", 0)
         s.labels = attributes.get("labels", False)
-        s.parameter = attributes.get("rate", attributes.get("slope", 0.0))
+        s.parameter = parameter_of(attributes)
+        s.offset = attributes.get("offset", 0.0)
+        s.centered = attributes.get("centered", False)
+        s.begin = attributes.get("begin", 0)
+        s.to = attributes.get("to", 0)
         s.layer = attributes.get("layer", 0)
-        if s.op == DENSE_UPDATE:
-            s.groups = (s.inputs + UNIT_INPUTS - 1) // UNIT_INPUTS
-            s.first_unit = self.units
-            s.units = s.groups * ((s.outputs + panel_columns - 1) // panel_columns)
-            self.units += s.units
+        if s.split == BY_UNITS:
+            self._cut(s, panel_columns)
         self.step_count += 1
         return 0
+
+    cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1:
+        """Into how many pieces a step on parameters is cut."""
+        s.first_unit = self.units
+        if s.op == DENSE_UPDATE:
+            s.groups = (s.inputs + UNIT_INPUTS - 1) // UNIT_INPUTS
+            s.units = s.groups * ((s.outputs + panel_columns - 1) // panel_columns)
+        elif s.op == EMBEDDING_UPDATE:
+            s.units = min(s.inputs, <Py_ssize_t>EMBEDDING_UNITS)
+        else:
+            s.units = (s.columns + panel_columns - 1) // panel_columns
+        self.units += s.units
+        return 0
+
+    @staticmethod
+    def _row(parameter, item):
+        """Bytes and elements from row to row of a parameter, where it has padded rows."""
+        if parameter.layout != "rows":
+            return 0, 0
+        granule = GRANULE_BYTES // item
+        leading = (parameter.shape[1] + granule - 1) // granule * granule
+        return leading * item, leading
 
     @property
     def thread_costs(self):

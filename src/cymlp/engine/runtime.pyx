@@ -11,8 +11,10 @@ cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
-from cymlp.engine.checking cimport check_target, check_weight, take_target, take_weight
+from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
+                                    take_weight)
 from cymlp.engine.gate cimport Gate
+from cymlp.engine.layouts cimport copy_in, copy_out
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.place cimport check_place, enter_place, leave_place
 from cymlp.engine.program cimport Program
@@ -133,6 +135,7 @@ cdef class Engine:
     cdef readonly unsigned long long key
     cdef public long long step
     cdef public long long epoch
+    cdef public list codes              # (column, number of codes) that embeddings take
     cdef readonly int last_threads      # how many the last call has used (for tests)
     cdef Gate gate
     cdef list known                     # programs of calls that go the short way
@@ -163,6 +166,7 @@ cdef class Engine:
         self.takes_labels = takes_labels
         self.key = key
         self.gate = Gate()
+        self.codes = []
         self.known = [None] * (KINDS * SIZES)
 
     cdef void _fill(self, Py_ssize_t offset, double value) noexcept:
@@ -175,35 +179,29 @@ cdef class Engine:
 
     # -- parameters ----------------------------------------------------------------------------
 
-    def read(self, Py_ssize_t offset, tuple shape):
-        """A copy of the array of the arena at `offset`: a weight (2-D) or a bias (1-D)."""
+    def read(self, parameter, Py_ssize_t state=-1):
+        """A copy of a parameter, or of one of its optimizer states."""
         self.gate.enter(False)
         try:
-            return self._copy_out(self.arena.data + offset, shape)
+            return copy_out(self.kernels, self._place(parameter, state), parameter, self.dtype)
         finally:
             self.gate.leave(False)
 
-    cdef object _copy_out(self, const char *data, tuple shape):
-        cdef cnp.ndarray out = np.empty(shape, self.dtype)
-        if len(shape) == 2:
-            self.kernels.unpack_panels(cnp.PyArray_DATA(out), shape[1], 1, data, shape[0], shape[1])
-        else:
-            memcpy(cnp.PyArray_DATA(out), data, cnp.PyArray_NBYTES(out))
-        return out
-
-    def write(self, Py_ssize_t offset, values):
-        """Set the array of the arena at `offset`."""
-        cdef cnp.ndarray array = np.ascontiguousarray(values, self.dtype)
+    def write(self, parameter, values, Py_ssize_t state=-1):
+        """Set a parameter, or one of its optimizer states."""
+        array = np.ascontiguousarray(values, self.dtype)
         self.gate.enter(True)
         try:
-            if array.ndim == 2:
-                self.kernels.pack_panels(self.arena.data + offset, cnp.PyArray_DATA(array),
-                                         array.shape[1], 1, array.shape[0], array.shape[1])
-            else:
-                memcpy(self.arena.data + offset, cnp.PyArray_DATA(array),
-                       cnp.PyArray_NBYTES(array))
+            copy_in(self.kernels, self._place(parameter, state), parameter, array)
         finally:
             self.gate.leave(True)
+
+    cdef char *_place(self, parameter, Py_ssize_t state) except NULL:
+        """Where an array of the arena begins; its states lie behind the parameters, in order."""
+        cdef Py_ssize_t offset = parameter.offset
+        if state < -1 or (2 + state) * self.parameter_bytes > self.arena.size:
+            raise IndexError(f"state: expected the number of one, got {state}")
+        return self.arena.data + offset + (1 + state) * self.parameter_bytes
 
     def progress(self):
         """What a twin needs: (key, step, epoch, the arena with parameters and states)."""
@@ -215,12 +213,12 @@ cdef class Engine:
             self.gate.leave(False)
 
     def snapshot(self, list places):
-        """(key, step, epoch, arrays): the counters, and the arrays at these (offset, shape)."""
+        """(key, step, epoch, arrays) of one moment; a place is what `read` takes."""
         self.gate.enter(False)
         try:
-            return (self.key, self.step, self.epoch,
-                    [self._copy_out(self.arena.data + <Py_ssize_t>offset, shape)
-                     for offset, shape in places])
+            return (self.key, self.step, self.epoch, [
+                copy_out(self.kernels, self._place(parameter, state), parameter, self.dtype)
+                for parameter, state in places])
         finally:
             self.gate.leave(False)
 
@@ -249,6 +247,7 @@ cdef class Engine:
         memset(&call, 0, sizeof(call_t))
         self._rows(x)
         describe(&call.x, x, "X")
+        check_codes(&call, x, self.codes)
         check_target(&call, target, labels, self.out_features, self.low, self.high)
         check_weight(&call, weight, self.code)
 
@@ -276,6 +275,8 @@ cdef class Engine:
         call = <call_t *>memory.data
         memset(call, 0, sizeof(call_t))
         describe(&call.x, x, "X")
+        if self.codes:
+            check_codes(call, x, self.codes)
         program.fill(call)
         call.item = self.item
         call.kernels = self.kernels
@@ -414,7 +415,7 @@ cdef class Engine:
                    cnp.ndarray target not None, weight, bint labels):
         """One step of the optimizer; returns the loss before it."""
         cdef int kind = STEP_LABELS if labels else STEP_DENSE
-        if weight is None:
+        if weight is None and not program.whole:
             self.known[size_of(self._rows(x)) * KINDS + kind] = program
         return self._train_step(program, x, target, weight, labels)
 
@@ -437,14 +438,16 @@ cdef class Engine:
         """Loss, gradients, and every array of the workspace where the batch is one chunk."""
         cdef Memory memory = self._run_batch(program, x, target, weight, labels)
         cdef call_t *call = <call_t *>memory.data
-        gradients = {p.name: self._copy_out(call.workspace + <Py_ssize_t>p.offset, p.shape)
-                     for p in program.plan.parameters}
+        gradients = {
+            p.name: copy_out(self.kernels, call.workspace + <Py_ssize_t>p.offset, p, self.dtype)
+            for p in program.plan.parameters if p.trained}
         buffers = {}
         if call.rows <= call.chunk:
             for b in program.plan.buffers:
-                whole = np.frombuffer((<char *>call.workspace)[b.offset:b.offset + call.rows
+                rows = b.rows or call.rows
+                whole = np.frombuffer((<char *>call.workspace)[b.offset:b.offset + rows
                                       * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
-                buffers[b.name] = whole.reshape(call.rows, b.leading)[:, :b.columns].copy()
+                buffers[b.name] = whole.reshape(rows, b.leading)[:, :b.columns].copy()
         self._keep(program, memory)
         return self._mean_loss(call), gradients, buffers
 
@@ -452,22 +455,12 @@ cdef class Engine:
             cnp.ndarray target not None, weight, bint labels, cnp.ndarray order,
             cnp.ndarray results, cnp.ndarray place, long long batch_size, bint shuffle,
             bint drop_last, long long batches):
-        """Whole epochs in one call, or some batches of one.
+        """Whole epochs in one call, or no more than some batches of them (below 0: all).
 
-        Parameters
-        ----------
-        order : numpy.ndarray of int64, shape (n,)
-            Memory for the order of the rows, if they are shuffled. Within an epoch it holds the
-            epoch's.
-        results : numpy.ndarray of float64, shape (3, epochs)
-            Gets loss, metric and seconds of each epoch that comes to its end; their number is
-            how far `epoch` has gone on, also where a signal whose handler raises ends the call
-            between two steps.
-        place : numpy.ndarray of float64, shape (8,)
-            Where within an epoch the call begins, and then, where it has ended
-            (`cymlp.runs.PLACE`).
-        batches : int
-            After how many batches the call ends; below 0: after all epochs.
+        `order` is memory for the order of the rows, and within an epoch it holds the epoch's.
+        `results` of shape (3, epochs) gets loss, metric and seconds of each epoch that comes to
+        its end; `epoch` says how many did, also where a signal's handler raises between two
+        steps. The call begins at `place` and says there where it ended (`cymlp.runs.PLACE`).
         """
         cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)

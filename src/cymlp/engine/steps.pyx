@@ -8,7 +8,9 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport common_kernels
 from cymlp.engine.call cimport *
+from cymlp.engine.layer_steps cimport column_update, embedding_update, layer_by_rows
 from cymlp.engine.threads cimport team_barrier
+from cymlp.engine.updates cimport update
 
 
 cdef void dense_forward(
@@ -131,7 +133,9 @@ cdef void by_rows(
     cdef long long place = b.first + b.piece_first + row
     cdef char *out = at(c, b, &s.out, row)
     cdef char *x = at(c, b, &s.x, row)
-    if s.op == DENSE_FORWARD:
+    if s.op >= FIRST_LAYER_OP:
+        layer_by_rows(s, c, b, row, rows)
+    elif s.op == DENSE_FORWARD:
         dense_forward(s, c, b, row, rows, 0, panels(c, s.outputs))
     elif s.op == DENSE_BACKWARD_INPUT:
         dense_backward_input(s, c, b, row, rows, 0, panels(c, s.inputs))
@@ -167,19 +171,6 @@ cdef void by_rows(
                                c.out_column_stride, x, s.x.leading, rows, s.columns)
     else:
         loss(s, c, b, row, rows)
-
-
-cdef void update(
-    call_t *c, batch_t *b, char *gradient, Py_ssize_t offset, Py_ssize_t count,
-) noexcept nogil:
-    """The optimizer's step on `count` parameters from `offset` on, while their gradient is hot."""
-    cdef char *parameter = c.arena + offset
-    cdef char *state[MAX_STATES]
-    cdef int i
-    for i in range(MAX_STATES):
-        state[i] = NULL if c.state_offset[i] < 0 else parameter + c.state_offset[i]
-    c.kernels.optimizer_update(c.optimizer, parameter, gradient, state[0], state[1], state[2],
-                               count, b.prepared)
 
 
 cdef void dense_update(
@@ -218,7 +209,12 @@ cdef void by_units(
     cdef Py_ssize_t end = min(c.units * (thread + 1) // threads - s.first_unit, s.units)
     cdef Py_ssize_t unit
     for unit in range(begin, end):
-        dense_update(s, c, b, unit)
+        if s.op == DENSE_UPDATE:
+            dense_update(s, c, b, unit)
+        elif s.op == COLUMN_UPDATE:
+            column_update(s, c, b, unit)
+        else:
+            embedding_update(s, c, b, unit)
 
 
 cdef void by_panels(

@@ -6,7 +6,9 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
-from cymlp.engine.call cimport DENSE_UPDATE, REDUCE, SCRATCH_BYTES, batch_t, call_t, step_t
+from cymlp.engine.call cimport (
+    BY_COLUMNS, BY_ONE, BY_UNITS, SCRATCH_BYTES, batch_t, call_t, step_t)
+from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
 
@@ -73,11 +75,15 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         s = &c.steps[i]
         if s.wait:
             team_barrier(threads)
-        if s.op == DENSE_UPDATE:
+        if s.split == BY_UNITS:
             by_units(s, c, b, thread, threads)
-        elif s.op == REDUCE:
+        elif s.split == BY_ONE:
             if thread == 0:
                 reduce(s, c, b)
+        elif s.split == BY_COLUMNS:
+            by_columns(s, c, b, thread, threads)
+            if few:
+                team_barrier(threads)
         elif few:
             by_panels(s, c, b, thread, threads)
         elif rows > 0:

@@ -20,7 +20,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 
 from cymlp.kernels.cpu import supported_levels
 
-__all__ = ["activation_table", "level", "levels", "loss_table", "module", "optimizer_table"]
+__all__ = ["activation_table", "column_table", "level", "levels", "loss_table", "module",
+           "optimizer_table"]
 
 _LEVEL_NAMES = ("x86_64_v2", "x86_64_v3", "x86_64_v4", "aarch64")
 
@@ -101,6 +102,11 @@ def activation_table():
 def loss_table():
     """Every pointwise loss: its row of the kernel table by its name."""
     return _table("losses")
+
+
+def column_table():
+    """Every layer with a number for each column: its row of the kernel table by its name."""
+    return _table("columns")
 
 
 def optimizer_table():

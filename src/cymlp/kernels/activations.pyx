@@ -6,7 +6,7 @@ here are the loops over the rows. Softmax needs a whole row at once and is outsi
 """
 
 from cymlp.kernels.lanes cimport (
-    row_dot, row_exponential, row_max, row_softmax, row_softmax_backward)
+    row_dot, row_exponential, row_max, row_product, row_softmax, row_softmax_backward)
 from cymlp.kernels.real cimport real
 
 ctypedef void (*ForwardF32)(float *, const float *, Py_ssize_t, float) noexcept nogil
@@ -88,6 +88,43 @@ cdef void softmax_backward(
     for r in range(rows):
         row_softmax_backward(dx + r * lddx, dy + r * lddy, y + r * ldy, cols,
                              row_dot(dy + r * lddy, y + r * ldy, cols))
+
+
+cdef void glu_forward(
+        int kind, real *y, Py_ssize_t ldy, real *gate, Py_ssize_t ldg, const real *x,
+        Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil:
+    """y = a f(b), a and b being the halves of x, each of `cols` columns.
+
+    f(b) goes to `gate`, for backward; where that is NULL, only y is written.
+    """
+    cdef Py_ssize_t r
+    cdef real *f
+    cdef const real *a
+    for r in range(rows):
+        a = x + r * ldx
+        f = y + r * ldy if gate == NULL else gate + r * ldg
+        activation_forward(kind, f, 0, a + cols, 0, 1, cols, parameter)
+        row_product(y + r * ldy, a, f, cols)
+
+
+cdef void glu_backward(
+        int kind, real *dx, Py_ssize_t lddx, const real *dy, Py_ssize_t lddy, const real *gate,
+        Py_ssize_t ldg, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t cols,
+        double parameter) noexcept nogil:
+    """The gradient of both halves; dx is apart from all others."""
+    cdef bint by_output = activation_table[kind].saves[0] == b'o'
+    cdef Py_ssize_t r
+    cdef const real *a
+    cdef const real *f
+    cdef real *db
+    for r in range(rows):
+        a = x + r * ldx
+        f = gate + r * ldg
+        db = dx + r * lddx + cols
+        row_product(db, dy + r * lddy, a, cols)
+        activation_backward(kind, db, 0, db, 0, f if by_output else a + cols, 0, 1, cols,
+                            parameter)
+        row_product(dx + r * lddx, dy + r * lddy, f, cols)
 
 
 def table():

@@ -173,6 +173,11 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
     LANES_INLINE void row_exponential_##suffix(real *out, const real *x, ptrdiff_t n) { \
         INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) out[c] = exp_##suffix(x[c]); \
     } \
+    /* out[c] = a[c] b[c]; out may be either. */ \
+    LANES_INLINE void row_product_##suffix(real *out, const real *a, const real *b, \
+                                           ptrdiff_t n) { \
+        INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) out[c] = a[c] * b[c]; \
+    } \
     /* dx[c] = y[c] (dy[c] - dot) */ \
     LANES_INLINE void row_softmax_backward_##suffix(real *dx, const real *dy, const real *y, \
                                                     ptrdiff_t n, real dot) { \

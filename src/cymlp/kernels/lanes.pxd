@@ -18,6 +18,8 @@ cdef extern from "lanes.h" nogil:
                            Py_ssize_t label) noexcept
     void row_exponential_f32(float *out, const float *x, Py_ssize_t n) noexcept
     void row_exponential_f64(double *out, const double *x, Py_ssize_t n) noexcept
+    void row_product_f32(float *out, const float *a, const float *b, Py_ssize_t n) noexcept
+    void row_product_f64(double *out, const double *a, const double *b, Py_ssize_t n) noexcept
     void row_softmax_backward_f32(
         float *dx, const float *dy, const float *y, Py_ssize_t n, float dot) noexcept
     void row_softmax_backward_f64(
@@ -88,3 +90,12 @@ cdef inline void row_softmax_backward(
         row_softmax_backward_f32(dx, dy, y, n, dot)
     else:
         row_softmax_backward_f64(dx, dy, y, n, dot)
+
+
+cdef inline void row_product(
+        real *out, const real *a, const real *b, Py_ssize_t n) noexcept nogil:
+    """out = a b"""
+    if real is float:
+        row_product_f32(out, a, b, n)
+    else:
+        row_product_f64(out, a, b, n)

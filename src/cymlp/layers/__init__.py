@@ -4,7 +4,12 @@ Every layer says how wide its output is for a width of its input, and which para
 what it computes is said by the plan (:mod:`cymlp.plan`).
 """
 
-from .basic import Activation, Dense, Dropout, activation_rows, as_activation
+from .basic import Activation, AlphaDropout, Dense, Dropout, activation_rows, as_activation
+from .columns import GLU, PReLU, Scale, SwiGLU
+from .combinators import Columns, Concat, Embedding, Residual
+from .normalization import BatchNorm, LayerNorm, RMSNorm
 from .shapes import Layer
 
-__all__ = ["Activation", "Dense", "Dropout", "Layer", "activation_rows", "as_activation"]
+__all__ = ["Activation", "AlphaDropout", "BatchNorm", "Columns", "Concat", "Dense", "Dropout",
+           "Embedding", "GLU", "Layer", "LayerNorm", "PReLU", "RMSNorm", "Residual", "Scale",
+           "SwiGLU", "activation_rows", "as_activation"]

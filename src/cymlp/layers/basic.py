@@ -12,7 +12,7 @@ from ..checks import as_flag, as_integer, as_number, choices, shown, spec_repr
 from ..initializers import Initializer, Zeros, as_initializer, is_random
 from .shapes import Declared, Layer
 
-__all__ = ["Activation", "Dense", "Dropout", "activation_rows", "as_activation"]
+__all__ = ["Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
 
 # Softmax works on whole rows, so it is no row of the pointwise table.
 _SOFTMAX = {"name": "softmax", "kind": -1, "saves": "output",
@@ -212,5 +212,31 @@ class Dropout(Layer):
     def output_activation(self) -> None:
         """That of its input."""
         return None
+
+    __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AlphaDropout(Layer):
+    """Dropout for SELU networks: it keeps mean and variance of what has mean 0 and variance 1.
+
+    A dropped value becomes that to which SELU tends below; then all values are scaled and shifted.
+    Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks" (NeurIPS 2017).
+
+    Parameters
+    ----------
+    rate : float
+        The probability with which a value is dropped, from 0 up to but not including 1.
+
+    Examples
+    --------
+    >>> AlphaDropout(0.1)
+    AlphaDropout(0.1)
+    """
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", as_number("rate", self.rate, least=0.0, below=1.0))
 
     __repr__ = spec_repr

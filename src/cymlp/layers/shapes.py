@@ -35,6 +35,8 @@ class Layer:
 
     # Whether training needs all rows of the batch at once.
     whole_batch: ClassVar[bool] = False
+    # Whether its update needs a gradient of its own, even where the others do without.
+    keeps_gradient: ClassVar[bool] = False
 
     @property
     def output_activation(self) -> str | None:

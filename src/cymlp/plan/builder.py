@@ -9,6 +9,7 @@ import numpy as np
 from ..layers import Activation, activation_rows
 from ..layers.shapes import declared_parameters, output_width, walk
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
+from . import columns, joins  # noqa: F401  # they register their lowerings
 from .lowering import Flow, lower_layers
 
 __all__ = ["build_plan", "parameter_layout"]
@@ -92,9 +93,12 @@ class _Builder:
         self.in_features = in_features
         self.out_features = output_width(layers, in_features)
         self.training = kind in ("train", "gradients")
+        self.whole_batch = self.training and any(
+            layer.whole_batch for _, layer, _ in self._walk())
         self.chunk = self._chunk_rows()
         self.pieces = -(-batch // self.chunk) if self.training else 1
-        self.keeps_gradients = kind == "gradients" or self.pieces > 1
+        self.keeps_gradients = kind == "gradients" or self.pieces > 1 or any(
+            layer.keeps_gradient for _, layer, _ in self._walk())
         self.sample_weight: str | None = None
         self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
         self.users: dict[str, int] = {}
@@ -106,7 +110,7 @@ class _Builder:
     def _chunk_rows(self) -> int:
         if self.kind in ("predict", "forward"):
             return min(self.batch, PREDICT_ROWS)
-        if self.training and any(layer.whole_batch for _, layer, _ in self._walk()):
+        if self.whole_batch:
             return self.batch
         small = self.parameter_bytes <= CHUNKED_BYTES
         return min(self.batch, ROW_BLOCK if small else LARGEST_CHUNK)
@@ -123,6 +127,10 @@ class _Builder:
     def vector(self, name: str, dtype: str) -> str:
         """A new array of the workspace with one number for each row of a chunk."""
         return self._new(name, 0, dtype, 0)
+
+    def marks(self, name: str, count: int) -> str:
+        """A new array of the workspace with a byte for each of `count` things."""
+        return self._new(name, count, "uint8", 1)
 
     def _new(self, name: str, columns: int, dtype: str, rows: int) -> str:
         self.sizes[name] = (columns, dtype, rows)
@@ -282,7 +290,8 @@ class _Builder:
             self.steps[0] = Step(first.op, first.operands, first.attributes, first.split, True)
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
-                    self.parameter_bytes, self.states, self.keeps_gradients, buffers, size,
+                    self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
+                    buffers, size,
                     tuple(self.steps))
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:

@@ -12,7 +12,7 @@ __all__ = ["ALIGNMENT", "Buffer", "Parameter", "Plan", "Step", "round_up", "sepa
 ALIGNMENT = 64          # bytes: every array begins at a multiple, every row is padded to one
 
 ROLES = ("out", "x", "saved", "target", "sample_weight", "row_values", "statistics",
-         "weight", "bias")
+         "means", "gate", "weight", "bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,7 @@ class Plan:
     parameter_bytes: int
     states: tuple[str, ...]
     keeps_gradients: bool
+    whole_batch: bool
     buffers: tuple[Buffer, ...]
     workspace_bytes: int
     steps: tuple[Step, ...]
@@ -137,7 +138,8 @@ def separate_results(plan: Plan, rows: int) -> Plan:
     for number, step in enumerate(plan.steps):
         operands = {role: latest.get(name, name) for role, name in step.operands.items()}
         name = step.operands.get("out")
-        if name in written:
+        # Copies of some columns fill a buffer together.
+        if name in written and step.op != "copy_columns":
             operands["out"] = latest[name] = f"{name}#{number}"
             buffers[latest[name]] = replace(buffers[name], name=latest[name])
         elif name is not None:

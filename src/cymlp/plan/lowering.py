@@ -3,7 +3,8 @@
 A lowering takes the builder, the layer's name, the layer and the flow that comes in. It adds the
 steps forward and returns the flow that goes out with a function for the way back: that takes the
 name of the buffer with the output's gradient, adds steps, and returns the name of the buffer with
-the input's, or None where nothing before the layer learns. A new layer is one function here.
+the input's, or None where nothing before the layer learns. A new layer is one such function, here
+or in one of the modules beside this one.
 
 Whoever needs a buffer to stay as it is holds it, and releases it afterwards; elementwise layers
 work in place on what nobody else holds.
@@ -14,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..layers import Activation, Dense, Dropout, activation_rows
+from ..layers import Activation, AlphaDropout, Dense, Dropout, activation_rows
 
-__all__ = ["Flow", "lower_layers"]
+__all__ = ["Backward", "Flow", "lower_layers", "lowers"]
 
 
 class Flow(NamedTuple):
@@ -29,12 +30,23 @@ class Flow(NamedTuple):
 
 Backward = Callable[[Any], Any]
 
+_LOWERINGS: dict[type, Callable] = {}
+
+
+def lowers(*kinds: type) -> Callable:
+    """Registers a function as the lowering of some kinds of layers."""
+    def register(lowering: Callable) -> Callable:
+        _LOWERINGS.update(dict.fromkeys(kinds, lowering))
+        return lowering
+
+    return register
+
 
 def lower_layers(b, path: str, layers, flow: Flow) -> tuple[Flow, Backward]:
     """Layers one after another; `path` is what comes before their numbers in a name."""
     tape = []
     for index, layer in enumerate(layers):
-        flow, back = LOWERINGS[type(layer)](b, f"{path}{index}", layer, flow)
+        flow, back = _LOWERINGS[type(layer)](b, f"{path}{index}", layer, flow)
         tape.append(back)
 
     def backward(gradient):
@@ -47,6 +59,7 @@ def lower_layers(b, path: str, layers, flow: Flow) -> tuple[Flow, Backward]:
     return flow, backward
 
 
+@lowers(Dense)
 def _dense(b, path, layer, x):
     """The activation follows in the same step where that loses nothing."""
     row = activation_rows()[layer.activation.name]
@@ -78,6 +91,7 @@ def _dense(b, path, layer, x):
     return Flow(out, layer.units, True), backward
 
 
+@lowers(Activation)
 def _activation(b, path, layer, x):
     out = b.output_over(x, path)
     b.activation_forward(layer, x.width, x.name, out)
@@ -91,6 +105,7 @@ def _activation(b, path, layer, x):
     return Flow(out, x.width, x.learns), backward
 
 
+@lowers(Dropout)
 def _dropout(b, path, layer, x):
     """Only in training; the way back drops the same numbers again."""
     if not b.training:
@@ -109,4 +124,32 @@ def _dropout(b, path, layer, x):
     return Flow(out, x.width, x.learns), backward
 
 
-LOWERINGS: dict[type, Callable] = {Dense: _dense, Activation: _activation, Dropout: _dropout}
+SELU_FLOOR = -1.0507009873554805 * 1.6732632423543772  # where SELU tends to below
+
+
+@lowers(AlphaDropout)
+def _alpha_dropout(b, path, layer, x):
+    """y = factor (x where kept, else the floor) + offset, written with the plain dropout.
+
+    With m = 1 / (1 - rate) where a value is kept and 0 elsewhere that is factor (1 - rate) times
+    m (x - floor) + floor, as factor and offset are such that a mean of 0 stays.
+    """
+    if not b.training:
+        return x, lambda gradient: gradient
+    columns = {"columns": x.width}
+    drop = columns | {"rate": layer.rate, "layer": b.stream(path)}
+    factor = (1.0 - layer.rate) ** 0.5 / (1.0 + layer.rate * SELU_FLOOR**2) ** 0.5
+    out = b.output(path, x.width)
+    b.add("affine", columns | {"factor": 1.0, "offset": -SELU_FLOOR}, x=x.name, out=out)
+    b.add("dropout", drop, x=out, out=out)
+    b.add("affine", columns | {"factor": factor, "offset": factor * SELU_FLOOR}, x=out, out=out)
+
+    def backward(gradient):
+        if not x.learns:
+            return None
+        out = b.gradient_over(gradient, path, x.width)
+        b.add("affine", columns | {"factor": factor, "offset": 0.0}, x=gradient, out=out)
+        b.add("dropout", drop, x=out, out=out)
+        return out
+
+    return Flow(out, x.width, x.learns), backward

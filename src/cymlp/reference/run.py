@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cymlp.layers import activation_rows
 from cymlp.plan import Plan, Step, separate_results
-from cymlp.reference import activations, dense, gaussian, losses, optimizers, rng
+from cymlp.reference import activations, dense, losses, optimizers, rng
+from cymlp.reference.layer_steps import LAYER_STEPS
+from cymlp.reference.operands import activation_of, operand, slope_of
 
 __all__ = ["Run", "StepDifference", "compare", "run_plan"]
 
@@ -137,10 +138,13 @@ def run_plan(plan, parameters, X, y=None, sample_weight=None, *, key=0, step=1, 
     run, found = Run({}, {}), {}
     for item in plan.steps:
         for name, array in _results(item, values, call).items():
-            if item.op == "dense_update":
+            if item.op in _UPDATES:
                 run.gradients[name] = array
                 if optimizer is not None:
-                    _update(optimizer, parameters[name], array, name, step, states)
+                    rows = _rows_in_use(item, values)
+                    _update(optimizer, parameters[name], array, name, step, states, rows)
+            elif item.op == "batch_running" and optimizer is not None:
+                parameters[name][...] = array
             elif item.op == "reduce":
                 found[name] = array / _count(plan, name, values, call)
             else:
@@ -191,7 +195,7 @@ def compare(network, X, y, sample_weight=None, *, tolerance=None):
         moved = _results(step, _shaken(step, values), call)
         for name, expected in _results(step, values, call).items():
             got, divisor = values.get(name), 1.0
-            if step.op == "dense_update":
+            if step.op in _UPDATES:
                 got = gradients[name]
             elif step.op == "reduce":
                 got, divisor = engine_loss, _count(plan, name, values, call)
@@ -266,15 +270,27 @@ def _count(plan: Plan, name: str, values, call):
     return weight * columns if weight else 1.0
 
 
-def _update(optimizer, parameter, gradient, name, step, states):
-    """The optimizer's step on one parameter, in place."""
+def _rows_in_use(step, values):
+    """Of an embedding's table only the rows that the batch names are updated."""
+    if step.op != "embedding_update":
+        return slice(None)
+    return np.unique(np.rint(operand(step, values, "x")).astype(np.int64))
+
+
+def _update(optimizer, parameter, gradient, name, step, states, rows):
+    """The optimizer's step on some rows of one parameter, in place."""
     if states is None and optimizer.states():
         raise ValueError(f"states: expected a dict to keep {optimizer.states()}, got None")
     kept = {} if states is None else states.setdefault(name, {})
     for state in optimizer.states():
         kept.setdefault(state, np.full(gradient.shape, optimizer.initial_state(state)))
     function = getattr(optimizers, f"{optimizer.kernel}_update")
-    function(parameter, gradient, **kept, step=step, **optimizer.hyper())
+    part = parameter[rows].copy()
+    parts = {state: array[rows].copy() for state, array in kept.items()}
+    function(part, gradient[rows], **parts, step=step, **optimizer.hyper())
+    parameter[rows] = part
+    for state, array in parts.items():
+        kept[state][rows] = array
 
 
 # ---- the steps: each takes its operands from `values` and gives its results by name ------
@@ -284,18 +300,8 @@ def _results(step: Step, values, call) -> dict[str, np.ndarray]:
     return _OPS.get(step.op, _loss)(step, values, call)
 
 
-def _operand(step: Step, values, role: str) -> Any:
-    return values[step.operands[role]] if role in step.operands else None
-
-
-def _slope(step: Step) -> tuple:
-    """The arguments of an activation beside the array."""
-    takes_slope = activation_rows()[step.attributes["activation"]]["parameter"]
-    return (step.attributes["slope"],) if takes_slope else ()
-
-
 def _gather_input(step, values, call):
-    weight = _operand(step, values, "sample_weight")
+    weight = operand(step, values, "sample_weight")
     X = call.X if weight is None else np.where(weight[:, None] != 0, call.X, 0.0)
     return {step.operands["out"]: X}
 
@@ -312,29 +318,25 @@ def _gather_weight(step, values, call):
     return {step.operands["out"]: call.sample_weight}
 
 
-def _activation(name):
-    return getattr(gaussian if name in gaussian.__all__ else activations, name)
-
-
 def _dense_forward(step, values, call):
-    sums = dense.dense_forward(_operand(step, values, "x"), _operand(step, values, "weight"),
-                               _operand(step, values, "bias"))
-    activation = _activation(step.attributes["activation"])
-    return {step.operands["out"]: activation(sums, *_slope(step))}
+    sums = dense.dense_forward(operand(step, values, "x"), operand(step, values, "weight"),
+                               operand(step, values, "bias"))
+    activation = activation_of(step.attributes["activation"])
+    return {step.operands["out"]: activation(sums, *slope_of(step))}
 
 
 def _activation_forward(step, values, call):
-    activation = _activation(step.attributes["activation"])
-    return {step.operands["out"]: activation(_operand(step, values, "x"), *_slope(step))}
+    activation = activation_of(step.attributes["activation"])
+    return {step.operands["out"]: activation(operand(step, values, "x"), *slope_of(step))}
 
 
 def _softmax_forward(step, values, call):
-    return {step.operands["out"]: activations.softmax(_operand(step, values, "x"))}
+    return {step.operands["out"]: activations.softmax(operand(step, values, "x"))}
 
 
 def _dropout(step, values, call):
     return {step.operands["out"]: rng.dropout(
-        _operand(step, values, "x"), step.attributes["rate"], key=call.key, step=call.step,
+        operand(step, values, "x"), step.attributes["rate"], key=call.key, step=call.step,
         layer=step.attributes["layer"])}
 
 
@@ -344,15 +346,15 @@ def _row_metric(step, values, call):
     if step.attributes["labels"]:
         name = "correct_labels"
     metric = getattr(losses, name)
-    return {step.operands["row_values"]: metric(_operand(step, values, "x"),
-                                                _operand(step, values, "target"))}
+    return {step.operands["row_values"]: metric(operand(step, values, "x"),
+                                                operand(step, values, "target"))}
 
 
 def _loss(step, values, call):
     """Each row's loss, weighted and summed over the columns; the gradient of the mean."""
     loss = getattr(losses, step.op)
-    logits, target = _operand(step, values, "x"), _operand(step, values, "target")
-    weight = _operand(step, values, "sample_weight")
+    logits, target = operand(step, values, "x"), operand(step, values, "target")
+    weight = operand(step, values, "sample_weight")
     columns = 1 if step.op == "softmax_cross_entropy" else logits.shape[1]
     rows = columns * np.array([loss(z[None], t[None])[0]
                                for z, t in zip(logits, target, strict=True)])
@@ -366,37 +368,37 @@ def _loss(step, values, call):
 
 
 def _reduce(step, values, call):
-    totals = {"loss": _operand(step, values, "x").sum()}
+    totals = {"loss": operand(step, values, "x").sum()}
     if "row_values" in step.operands:
-        weight = _operand(step, values, "sample_weight")
+        weight = operand(step, values, "sample_weight")
         counted = True if weight is None else weight != 0
-        totals["metric"] = _operand(step, values, "row_values").sum(where=counted)
+        totals["metric"] = operand(step, values, "row_values").sum(where=counted)
     return totals
 
 
 def _softmax_backward(step, values, call):
     return {step.operands["out"]: activations.softmax_backward(
-        _operand(step, values, "x"), _operand(step, values, "saved"))}
+        operand(step, values, "x"), operand(step, values, "saved"))}
 
 
 def _activation_backward(step, values, call):
-    backward = _activation(f"{step.attributes['activation']}_backward")
+    backward = activation_of(f"{step.attributes['activation']}_backward")
     return {step.operands["out"]: backward(
-        _operand(step, values, "x"), _operand(step, values, "saved"), *_slope(step))}
+        operand(step, values, "x"), operand(step, values, "saved"), *slope_of(step))}
 
 
 def _dense_backward_input(step, values, call):
-    gradient = _operand(step, values, "x") @ _operand(step, values, "weight").T
+    gradient = operand(step, values, "x") @ operand(step, values, "weight").T
     if step.attributes["activation"] != "identity":
-        backward = _activation(f"{step.attributes['activation']}_backward")
-        gradient = backward(gradient, _operand(step, values, "saved"), *_slope(step))
+        backward = activation_of(f"{step.attributes['activation']}_backward")
+        gradient = backward(gradient, operand(step, values, "saved"), *slope_of(step))
     return {step.operands["out"]: gradient}
 
 
 def _dense_update(step, values, call):
     _, weight, bias = dense.dense_backward(
-        _operand(step, values, "saved"), _operand(step, values, "x"),
-        _operand(step, values, "weight"))
+        operand(step, values, "saved"), operand(step, values, "x"),
+        operand(step, values, "weight"))
     results = {step.operands["weight"]: weight}
     if "bias" in step.operands:
         results[step.operands["bias"]] = bias
@@ -404,9 +406,11 @@ def _dense_update(step, values, call):
 
 
 def _scatter_output(step, values, call):
-    return {"output": _operand(step, values, "x")}
+    return {"output": operand(step, values, "x")}
 
 
+# The steps that give a parameter's gradient.
+_UPDATES = {"dense_update", "column_update", "embedding_update"}
 # Every other op is the name of a loss.
 _OPS = {
     "gather_input": _gather_input, "gather_target": _gather_target,
@@ -415,5 +419,5 @@ _OPS = {
     "softmax_forward": _softmax_forward, "dropout": _dropout, "row_metric": _row_metric,
     "reduce": _reduce, "softmax_backward": _softmax_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,
-    "dense_update": _dense_update, "scatter_output": _scatter_output,
+    "dense_update": _dense_update, "scatter_output": _scatter_output, **LAYER_STEPS,
 }

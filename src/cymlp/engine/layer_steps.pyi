@@ -1,0 +1,1 @@
+# Nothing for Python: what the threads do for the steps of layers.

@@ -1,0 +1,1 @@
+# Nothing for Python: arrays of the arena, for the runtime.
