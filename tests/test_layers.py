@@ -1,6 +1,7 @@
 """Layers that are not dense: against the reference, against differences, against PyTorch."""
 
 import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -383,3 +384,29 @@ def test_summary_shows_what_is_inside(capsys):
     text = capsys.readouterr().out
     assert "Residual" in text and "1.0" in text
     assert "57 parameters" not in text and "49 parameters in float32" in text
+
+
+def test_graph():
+    net = cymlp.Network([Dense(4, "relu"), Residual([Dense(4)]), Concat([[], [Dense(2)]]),
+                         BatchNorm(), Dense(1)], in_features=3, task="binary")
+    graph = net.graph()
+    shapes = {node.name: node.shape for node in graph.nodes}
+    assert shapes["2"] == "(n, 6)" and shapes["3.running_var"] == "(6,)"
+    assert {name for name in shapes if "." in name} - {"1.0", "2.1.0"} == set(net.parameters)
+    back = {(edge.begin, edge.end): edge.back for edge in graph.edges}
+    assert back["input", "0"] == "" and back["3.running_mean", "3"] == ""
+    assert back["0", "1"] == back["1.0", "1"] == back["0", "1.0"] == "(n, 4)"
+    assert back["1.0.weight", "1.0"] == "(4, 4)" and back["4", "loss"] == "(n, 1)"
+    assert graph.dot.count("->") == graph.mermaid.count("-->") == len(graph.edges)
+
+
+def test_graph_drawn(monkeypatch):
+    graph = cymlp.mlp(3, [2], 1, task="binary").graph()
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match="dot"):
+        graph.svg()
+    assert graph._repr_svg_() is None
+    monkeypatch.undo()
+    if shutil.which("dot") is None:
+        pytest.skip("needs Graphviz")
+    assert graph.svg().lstrip().startswith("<?xml") and "0.weight" in graph.svg()

@@ -11,9 +11,10 @@ from . import training
 from .arrays import as_input, as_output, as_target, as_weight, target_limits
 from .checks import as_integer, as_text
 from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
-                         check_output, summary_text)
+                         check_output)
 from .engine.program import Program
 from .engine.runtime import Engine
+from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
 from .losses import CategoricalCrossEntropy
@@ -26,7 +27,7 @@ __all__ = ["Network"]
 LARGEST_PLANNED_BATCH = 4096    # larger batches run the same plan, piece by piece
 
 
-class Network:
+class Network(Keeping):
     """A multi-layer perceptron: its layers, its loss, its optimizer and its parameters.
 
     Parameters
@@ -416,77 +417,6 @@ class Network:
             self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
             shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
             validation_split=validation_split, callbacks=callbacks, progress=progress)
-
-    # -- keeping -----------------------------------------------------------------------------
-
-    def copy(self) -> Network:
-        """An independent twin: same parameters, optimizer state and random numbers to come.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> net = cymlp.mlp(2, [3], 1, task="regression", rng=0)
-        >>> twin = net.copy()
-        >>> net.train_step([[1, 2]], [3]) == twin.train_step([[1, 2]], [3])
-        True
-        """
-        twin = Network.__new__(Network)
-        twin._describe(self.layers, self.in_features, self.optimizer, self.dtype, self.task,
-                       self.loss)
-        twin._resume(*self._progress())
-        return twin
-
-    __copy__ = copy
-
-    def __deepcopy__(self, memo: dict) -> Network:
-        return self.copy()
-
-    def _progress(self) -> tuple[int, int, int, bytes]:
-        return self._engine.progress()
-
-    def _resume(self, key: int, step: int, epoch: int, arena: bytes) -> None:
-        self._start(key)
-        self._engine.step, self._engine.epoch = step, epoch
-        self._engine.restore_arena(arena)
-
-    def __reduce__(self):
-        from . import files
-
-        return files.restore, (files.describe(self), *self._progress())
-
-    def save(self, path: Any) -> None:
-        """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
-
-        Parameters
-        ----------
-        path : str or os.PathLike
-            The file; one that is there is replaced in one go or not at all.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> cymlp.mlp(2, [3], 1, task="binary").save("net.safetensors")
-        """
-        from . import files
-
-        files.save(self, path)
-
-    def summary(self) -> None:
-        """Print the layers with their output widths and numbers of parameters.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> cymlp.mlp(784, [128], 10, dropout=0.2, task="multiclass").summary()
-        layer                                  output  parameters
-        input                                     784
-        0  Dense(128, relu)                       128     100,480
-        1  Dropout(0.2)                           128           0
-        2  Dense(10)                               10       1,290
-        softmax, categorical_cross_entropy, Adam()
-        101,770 parameters in float32
-        """
-        print(summary_text(self))
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"

@@ -1,0 +1,107 @@
+"""What a network does beside computing: it is copied, kept in a file, and shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .describing import summary_text
+
+__all__ = ["Keeping"]
+
+
+class Keeping:
+    """The part of :class:`cymlp.Network` that keeps and shows it.
+
+    It relies on the attributes that the network sets up.
+
+    >>> import cymlp
+    >>> isinstance(cymlp.mlp(2, [], 1, task="binary"), Keeping)
+    True
+    """
+
+    def copy(self) -> Any:
+        """An independent twin: same parameters, optimizer state and random numbers to come.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(2, [3], 1, task="regression", rng=0)
+        >>> twin = net.copy()
+        >>> net.train_step([[1, 2]], [3]) == twin.train_step([[1, 2]], [3])
+        True
+        """
+        twin = type(self).__new__(type(self))
+        twin._describe(self.layers, self.in_features, self.optimizer, self.dtype, self.task,
+                       self.loss)
+        twin._resume(*self._progress())
+        return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict) -> Any:
+        return self.copy()
+
+    def _progress(self) -> tuple[int, int, int, bytes]:
+        return self._engine.progress()
+
+    def _resume(self, key: int, step: int, epoch: int, arena: bytes) -> None:
+        self._start(key)
+        self._engine.step, self._engine.epoch = step, epoch
+        self._engine.restore_arena(arena)
+
+    def __reduce__(self):
+        from . import files
+
+        return files.restore, (files.describe(self), *self._progress())
+
+    def save(self, path: Any) -> None:
+        """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            The file; one that is there is replaced in one go or not at all.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> cymlp.mlp(2, [3], 1, task="binary").save("net.safetensors")
+        """
+        from . import files
+
+        files.save(self, path)
+
+    def graph(self):
+        """The computational graph: nodes with shapes, edges with the gradients that flow back.
+
+        Returns
+        -------
+        cymlp.graph.Graph
+            With the texts ``dot`` and ``mermaid``, and ``svg()`` where Graphviz is installed.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> print(cymlp.mlp(4, [], 1, task="binary").graph().dot.splitlines()[0])
+        digraph network {
+        """
+        from .graph import graph_of
+
+        return graph_of(self)
+
+    def summary(self) -> None:
+        """Print the layers with their output widths and numbers of parameters.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> cymlp.mlp(784, [128], 10, dropout=0.2, task="multiclass").summary()
+        layer                                  output  parameters
+        input                                     784
+        0  Dense(128, relu)                       128     100,480
+        1  Dropout(0.2)                           128           0
+        2  Dense(10)                               10       1,290
+        softmax, categorical_cross_entropy, Adam()
+        101,770 parameters in float32
+        """
+        print(summary_text(self))
