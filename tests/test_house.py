@@ -27,9 +27,9 @@ FLOORS = [
     "engine",
     "checks initializers layers losses optimizers metrics schedules specs",
     "plan",
-    "arrays history callbacks parameters describing graph",
+    "arrays history runs callbacks parameters describing graph",
     "ops reference",
-    "network keeping training",
+    "network keeping training running",
     "shortcuts files estimators",
     "config demo __main__",
 ]

@@ -20,7 +20,8 @@ _LAZY = {
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
     "MeanSquaredError": "losses",
-    "Callback": "callbacks", "EarlyStopping": "callbacks", "History": "history",
+    "CSVLogger": "callbacks", "Callback": "callbacks", "EarlyStopping": "callbacks",
+    "ModelCheckpoint": "callbacks", "History": "history",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
 _MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference")

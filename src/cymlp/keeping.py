@@ -54,22 +54,31 @@ class Keeping:
 
         return files.restore, (files.describe(self), *self._progress())
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Any, training_state: bool = False) -> None:
         """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
 
         Parameters
         ----------
         path : str or os.PathLike
             The file; one that is there is replaced in one go or not at all.
+        training_state : bool
+            Whether the file also gets what an exact continuation needs: the optimizer's states
+            and counters, the key of the random numbers, and the last or present run of
+            :meth:`fit` with its history, its place within an epoch and its callbacks' states.
 
         Examples
         --------
         >>> import cymlp
-        >>> cymlp.mlp(2, [3], 1, task="binary").save("net.safetensors")
+        >>> net = cymlp.mlp(2, [3], 1, task="binary")
+        >>> history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=5)
+        >>> net.save("net.safetensors", training_state=True)
+        >>> net = cymlp.load("net.safetensors")
+        >>> net.fit([[0, 1], [1, 0]], [0, 1], epochs=8, resume=True).epochs
+        8
         """
         from . import files
 
-        files.save(self, path)
+        files.save(self, path, training_state)
 
     def graph(self):
         """The computational graph: nodes with shapes, edges with the gradients that flow back.

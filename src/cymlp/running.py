@@ -38,7 +38,10 @@ def begin_run(
         index for index in range(len(callbacks))
         if index not in partners or partners[index].told}
     for index, saved in partners.items():
-        callbacks[index].restore(saved.state)
+        try:
+            callbacks[index].restore(saved.state)
+        except TypeError as error:      # the state is from a file, and a fault in it a value's
+            raise ValueError(f"callbacks[{index}]: {error}") from None
     return RunRecord(settings, record.history, callbacks, (), record.epoch, record.stopped,
                      record.logs, set(known), record.place)
 

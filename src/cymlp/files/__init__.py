@@ -62,8 +62,10 @@ def build(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> A
 
 def _expected(parts: Mapping[str, Any], with_state: bool) -> dict[str, tuple]:
     """The arrays that a network of these parts has."""
-    layout = parameter_layout(parts["layers"], parts["in_features"], parts["dtype"])
-    return arena_places(*layout, parts["optimizer"] if with_state else None)
+    layout, _ = parameter_layout(parts["layers"], parts["in_features"], parts["dtype"])
+    if not layout:
+        raise ValueError("layers: expected at least one Dense layer")
+    return arena_places(layout, parts["optimizer"] if with_state else None)
 
 
 def _build(parts: Mapping[str, Any], places: Mapping[str, tuple], arrays: Mapping[str, Any],
@@ -79,8 +81,8 @@ def _build(parts: Mapping[str, Any], places: Mapping[str, tuple], arrays: Mappin
         network._start(training.key)
         network._engine.step, network._engine.epoch = training.step, training.epoch
         network._record = training.record
-    for name, (offset, _) in places.items():
-        network._engine.write(offset, arrays[name])
+    for name, (parameter, state) in places.items():
+        network._engine.write(parameter, arrays[name], state)
     return network
 
 
@@ -95,7 +97,7 @@ def restore(description: dict[str, Any], *progress: Any) -> Any:
 
 
 def _check_shapes(
-    expected: Mapping[str, tuple[int, tuple[int, ...]]], shapes: Mapping[str, tuple[int, ...]]
+    expected: Mapping[str, tuple[Any, int]], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
     """That the arrays are those of the layers, before anything of their size is made."""
     for name in expected:
@@ -104,8 +106,9 @@ def _check_shapes(
     for name, shape in shapes.items():
         if name not in expected:
             raise ValueError(f"array {shown(name)} is no parameter of the network")
-        if tuple(shape) != expected[name][1]:
-            raise ValueError(f"array {name!r}: expected shape {expected[name][1]}, got {shape}")
+        wanted = expected[name][0].shape
+        if tuple(shape) != wanted:
+            raise ValueError(f"array {name!r}: expected shape {wanted}, got {shape}")
 
 
 def save(network: Any, path: str | os.PathLike[str], training_state: bool = False) -> None:
@@ -132,8 +135,7 @@ def save(network: Any, path: str | os.PathLike[str], training_state: bool = Fals
     """
     path = checked_path(path)
     training_state = as_flag("training_state", training_state)
-    places = arena_places(network._layout, network._parameter_bytes,
-                          network.optimizer if training_state else None)
+    places = arena_places(network._layout, network.optimizer if training_state else None)
     # All at once: what another thread trains meanwhile would be of several steps.
     *counters, arrays = network._engine.snapshot(list(places.values()))
     arrays = dict(zip(places, arrays))

@@ -25,17 +25,14 @@ class Training(NamedTuple):
     record: RunRecord | None
 
 
-def arena_places(
-    layout: Iterable[Any], size: int, optimizer: Any = None
-) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """Offset and shape of every array in a network's arena by its name in a file.
+def arena_places(layout: Iterable[Any], optimizer: Any = None) -> dict[str, tuple[Any, int]]:
+    """Every array in a network's arena by its name in a file: its parameter and which state.
 
-    `layout` and `size` are those of the parameters; `optimizer` adds its states, as
-    ``parameter.state``.
+    -1 stands for the parameter itself; `optimizer` adds its states, as ``parameter.state``.
     """
-    places = {p.name: (p.offset, p.shape) for p in layout}
-    for number, state in enumerate(optimizer.states() if optimizer else (), 1):
-        places |= {f"{p.name}.{state}": (number * size + p.offset, p.shape) for p in layout}
+    places = {p.name: (p, -1) for p in layout}
+    for number, state in enumerate(optimizer.states() if optimizer else ()):
+        places |= {f"{p.name}.{state}": (p, number) for p in layout if p.trained}
     return places
 
 
