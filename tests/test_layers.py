@@ -82,6 +82,24 @@ def test_every_step_agrees_with_the_reference(name, dtype, rows):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e-42, 1e-310, 1e15])
+def test_edge_values_go_the_reference_s_way(name, dtype, value):
+    """A NaN comes out wherever it does in the reference, and nowhere else."""
+    net, (X, y) = build(name, dtype), batch(7)
+    X[3, 2] = X[5, 4] = value
+    with np.errstate(all="ignore"):
+        expected = cymlp.reference.run_plan(net.plan_for("forward", 7), net.parameters,
+                                            X.astype(dtype)).buffers["output"]
+        found = net.forward(X.astype(dtype))
+    assert (np.isnan(found) == np.isnan(expected)).all()
+    finite = np.isfinite(expected)
+    assert (found[~finite & ~np.isnan(expected)] == expected[~finite & ~np.isnan(expected)]).all()
+    size = np.abs(expected[finite]).max(initial=1e-30)
+    assert np.abs(found[finite] - expected[finite]).max(initial=0) <= 1e-4 * size
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("rows", [1, 7, 300])
 def test_gradients(name, rows):
     weight = np.resize([1.0, 0.0, 2.0, 0.5], rows)

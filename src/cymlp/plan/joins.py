@@ -30,6 +30,12 @@ def _residual(b, path, layer, x):
     return Flow(out, x.width, x.learns or inner.learns), backward
 
 
+def _copy(b, columns, begin, to, width, **operands) -> None:
+    """Some columns of x (zeros where there is none) to some of out, which has `width`."""
+    attributes = {"columns": columns, "begin": begin, "to": to, "width": width}
+    b.add("copy_columns", attributes, **operands)
+
+
 @lowers(Concat)
 def _concat(b, path, layer, x):
     """Every branch's output is copied to its place; gradients are added in the branches' order."""
@@ -38,8 +44,7 @@ def _concat(b, path, layer, x):
     for number, layers in enumerate(layer.branches):
         b.hold(x.name)
         flow, back = lower_layers(b, f"{path}.{number}.", layers, x)
-        b.add("copy_columns", {"columns": flow.width, "begin": 0, "to": place}, x=flow.name,
-              out=out)
+        _copy(b, flow.width, 0, place, width, x=flow.name, out=out)
         b.release(flow.name)
         branches.append((f"{path}.{number}", flow, back, place))
         place += flow.width
@@ -51,8 +56,7 @@ def _concat(b, path, layer, x):
             if not flow.learns:
                 continue
             part = b.buffer(f"gradient.{name}", flow.width)
-            b.add("copy_columns", {"columns": flow.width, "begin": place, "to": 0}, x=gradient,
-                  out=part)
+            _copy(b, flow.width, place, 0, flow.width, x=gradient, out=part)
             below = back(part)
             if total is not None and below is not None:
                 out = b.gradient_over(total, f"{name}.sum", x.width)
@@ -81,7 +85,7 @@ def _columns(b, path, layer, x):
     width, runs = len(layer.indices), _runs(layer.indices)
     out = b.output(path, width)
     for first, place, length in runs:
-        b.add("copy_columns", {"columns": length, "begin": first, "to": place}, x=x.name, out=out)
+        _copy(b, length, first, place, width, x=x.name, out=out)
     b.release(x.name)
 
     def backward(gradient):
@@ -89,10 +93,9 @@ def _columns(b, path, layer, x):
             return None
         out = b.buffer(f"gradient.{path}", x.width)
         for first, _, length in _runs(sorted(set(range(x.width)) - set(layer.indices))):
-            b.add("copy_columns", {"columns": length, "begin": 0, "to": first}, out=out)  # zeros
+            _copy(b, length, 0, first, x.width, out=out)    # zeros
         for first, place, length in runs:
-            b.add("copy_columns", {"columns": length, "begin": place, "to": first}, x=gradient,
-                  out=out)
+            _copy(b, length, place, first, x.width, x=gradient, out=out)
         return out
 
     return Flow(out, width, x.learns), backward

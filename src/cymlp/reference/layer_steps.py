@@ -26,12 +26,12 @@ def _affine(step, values, call):
 
 def _copy_columns(step, values, call):
     """Only some columns are written; what others have written stays."""
-    begin, to, columns = (step.attributes[name] for name in ("begin", "to", "columns"))
+    begin, to, columns, width = (
+        step.attributes[name] for name in ("begin", "to", "columns", "width"))
     x, before = operand(step, values, "x"), operand(step, values, "out")
-    rows, old = len(call.X), 0 if before is None else before.shape[1]
-    out = np.zeros((rows, max(old, to + columns)))
-    if before is not None:
-        out[:, :old] = before
+    if before is None or before.shape[1] != width:     # a buffer that was another's before
+        before = np.zeros((len(call.X), width))
+    out = before.copy()
     out[:, to:to + columns] = 0.0 if x is None else x[:, begin:begin + columns]
     return {step.operands["out"]: out}
 
