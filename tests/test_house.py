@@ -29,7 +29,7 @@ FLOORS = [
     "plan",
     "arrays history runs callbacks parameters describing graph",
     "ops reference",
-    "network keeping training running",
+    "network keeping training running finding diagnosis",
     "shortcuts files estimators",
     "config demo __main__",
 ]

@@ -21,7 +21,8 @@ _LAZY = {
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
     "MeanSquaredError": "losses",
     "CSVLogger": "callbacks", "Callback": "callbacks", "EarlyStopping": "callbacks",
-    "ModelCheckpoint": "callbacks", "History": "history",
+    "LearningRateFinder": "callbacks", "ModelCheckpoint": "callbacks", "TensorBoard": "callbacks",
+    "TerminateOnNaN": "callbacks", "History": "history",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
 _MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference")

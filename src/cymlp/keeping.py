@@ -30,9 +30,12 @@ class Keeping:
         >>> net.train_step([[1, 2]], [3]) == twin.train_step([[1, 2]], [3])
         True
         """
+        return self._twin(self.optimizer)
+
+    def _twin(self, optimizer: Any) -> Any:
+        """A copy with an optimizer that has the same states."""
         twin = type(self).__new__(type(self))
-        twin._describe(self.layers, self.in_features, self.optimizer, self.dtype, self.task,
-                       self.loss)
+        twin._describe(self.layers, self.in_features, optimizer, self.dtype, self.task, self.loss)
         twin._resume(*self._progress())
         return twin
 

@@ -156,6 +156,27 @@ class Run:
             for loss, metric, seconds in results[:, :network._engine.epoch - before].T.tolist():
                 over({"loss": loss, network.loss.metric: metric, "time": seconds})
 
+    def repeat(self, twin: Any, place: np.ndarray, order: np.ndarray, batches: int) -> None:
+        """Some batches of the run's rows on another network, from a place on."""
+        X, y, weight, labels = self.arrays
+        settings = self.record.settings
+        twin._engine.fit(self.program, X, y, weight, labels, order, np.zeros((3, 1)), place,
+                         settings["batch_size"], settings["shuffle"], settings["drop_last"],
+                         batches)
+
+    def find_bad(self, before: Any, place: np.ndarray, order: np.ndarray) -> tuple:
+        """See :func:`cymlp.finding.find_bad`."""
+        from .finding import find_bad
+
+        return find_bad(self, before, place, order)
+
+    def batch(self, order: np.ndarray, position: int) -> tuple[np.ndarray, Any, Any, Any]:
+        """(rows, X, y, sample_weight) of the batch at a place of an epoch."""
+        X, y, weight, _ = self.arrays
+        end = min(position + self.record.settings["batch_size"], X.shape[0])
+        rows = order[position:end] if order.size else np.arange(position, end)
+        return rows, X[rows], y[rows], None if weight is None else weight[rows]
+
     def _close_epoch(self) -> None:
         """Validation, history and callbacks, as far as they have not been."""
         record, network = self.record, self.network

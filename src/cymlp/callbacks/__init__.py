@@ -3,7 +3,11 @@
 from .base import Callback
 from .checkpoint import ModelCheckpoint
 from .csvlogger import CSVLogger
+from .notanumber import TerminateOnNaN
 from .progress import Progress
+from .rates import LearningRateFinder, LearningRates
 from .stopping import EarlyStopping
+from .tensorboard import TensorBoard
 
-__all__ = ["CSVLogger", "Callback", "EarlyStopping", "ModelCheckpoint", "Progress"]
+__all__ = ["CSVLogger", "Callback", "EarlyStopping", "LearningRateFinder", "LearningRates",
+           "ModelCheckpoint", "Progress", "TensorBoard", "TerminateOnNaN"]
