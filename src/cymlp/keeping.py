@@ -83,6 +83,35 @@ class Keeping:
 
         files.save(self, path, training_state)
 
+    def diagnose(self, X: Any, y: Any, sample_weight: Any = None, since: Any = None):
+        """How training goes in each layer, seen on one batch; nothing is changed.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            A batch, of some hundred rows, as for :meth:`train_step`.
+        since : Diagnosis, optional
+            An earlier one, of the same rows: the drift of each layer's output since then is
+            given too.
+
+        Returns
+        -------
+        cymlp.diagnosis.Diagnosis
+            A mapping from layer to a dict of numbers: norms of gradient and update, share of
+            dead and of saturated units, mean and deviation. It prints as a table.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [2], 1, task="regression", rng=0)
+        >>> net.parameters["0.weight"] = [[1.0, -1.0]]
+        >>> net.diagnose([[1.0], [2.0]], [1.0, 2.0])["0"]["dead"]
+        0.5
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self, X, y, sample_weight, since)
+
     def graph(self):
         """The computational graph: nodes with shapes, edges with the gradients that flow back.
 
