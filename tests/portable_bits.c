@@ -59,8 +59,11 @@ static void report(const char *name, const void *data, size_t size)
             report(activation_table[k].name, y, sizeof y);                                         \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) s[i] = s[i] < 0 ? 0 : 1;                                  \
+        static T settings[2 * POINTS];                                                             \
+        for (int i = 0; i < 2 * POINTS; i++) settings[i] = (T)0.375;                               \
         for (int k = 0; k < LOSS_COUNT; k++) {                                                     \
-            const double loss = loss_table[k].row_##S(y, x, s, POINTS - 5, (T)0.5);                \
+            const int targets = (POINTS - 5) / loss_table[k].outputs;                              \
+            const double loss = loss_table[k].row_##S(y, x, s, targets, (T)0.5, settings);         \
             report(loss_table[k].name, &loss, sizeof loss);                                        \
             report(loss_table[k].name, y, sizeof y);                                               \
         }                                                                                          \

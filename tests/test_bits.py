@@ -16,7 +16,8 @@ import pytest
 
 import cymlp
 from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
-                   Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, reference)
+                   Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, losses,
+                   reference)
 from cymlp.engine import threads
 from cymlp.layers import activation_rows
 
@@ -37,9 +38,11 @@ class Case:
     dtype: str = "float32"
     weighted: bool = False
     codes: int = 0      # in the first column, where not 0
+    loss: Any = None
 
     def network(self):
-        return cymlp.Network(self.layers, in_features=self.in_features, task=self.task,
+        task = None if self.loss else self.task
+        return cymlp.Network(self.layers, in_features=self.in_features, task=task, loss=self.loss,
                              optimizer=self.optimizer, dtype=self.dtype, rng=5)
 
     def data(self):
@@ -48,7 +51,11 @@ class Case:
         if self.codes:
             X[:, 0] = rng.integers(0, self.codes, self.rows)
         units = [layer for layer in self.layers if isinstance(layer, Dense)][-1].units
-        if self.task == "multiclass":
+        if self.loss and not self.loss.takes_labels:
+            low, high, _ = self.loss.limits
+            y = rng.integers(max(low, -3), min(high, 3),
+                             (self.rows, self.loss.target_features(units)), endpoint=True)
+        elif self.task == "multiclass":
             y = rng.integers(0, units, self.rows)
         elif self.task == "regression":
             y = rng.normal(size=(self.rows, units))
@@ -63,6 +70,11 @@ def odd(activation, out=7):
     return [Dense(91, activation), Dense(53, activation), Dense(out)]
 
 
+# Every loss with its own settings, and those that take another way.
+LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
+          losses.CategoricalCrossEntropy(0.1, range(12)),
+          losses.QuantileLoss([0.1, 0.5, 0.9])]
+
 CASES = {
     # Several threads by rows, and several chunks of 256 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
@@ -76,6 +88,9 @@ CASES = {
     "amsgrad": Case([Dropout(0.1), Dense(91, Activation("leaky_relu", slope=0.3), bias=False),
                      Dropout(0.5), Dense(53), Activation("tanh"), Dense(7)], 37, 1000, 520,
                     optimizer=cymlp.Adam(0.01, amsgrad=True, weight_decay=1e-2), weighted=True),
+    **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
+                              dtype=dtype)
+       for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES))},
     # Few rows: the threads share the panels of a product.
     "panels": Case([Dense(500, "relu"), Dropout(0.3), Dense(300, "tanh"), Dense(130, "softmax"),
                     Dense(10)], 300, 45, 45),

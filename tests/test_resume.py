@@ -34,7 +34,7 @@ def make(layers="dense", optimizer="adam", dtype="float32"):
 def content(net):
     """Everything that a run can change."""
     counters = net._engine.key, net._engine.step, net._engine.epoch
-    states = range(len(net.optimizer.states()))
+    states = range(len(net.optimizer.states() + net.update.states()))
     return counters, {(p.name, state): net._engine.read(p, state).tobytes()
                       for p in net._layout for state in (-1, *(states if p.trained else ()))}
 
@@ -65,6 +65,25 @@ def test_ten_epochs_are_five_a_file_and_five(tmp_path, layers, optimizer, dtype)
     again = loaded.fit(X, Y, epochs=10, batch_size=16, resume=True)
     assert content(loaded) == content(whole) and values(again) == values(history)
     assert again["time"][:5] == left._record.history["time"]
+
+
+@pytest.mark.parametrize("update", [
+    cymlp.Update(accumulate=3, clip_norm=0.1), cymlp.Update(average=0.9, max_norm=2.0),
+    cymlp.Update(groups=[cymlp.Group("*.bias", learning_rate_factor=3)], accumulate=2, l2=0.1)],
+    ids=repr)
+def test_what_goes_around_the_step_goes_on_too(tmp_path, update):
+    """60 rows in batches of 13 are 5 batches: the accumulation of 3 goes on over the end."""
+    def network():
+        return cymlp.mlp(5, [6], 3, task="multiclass", rng=0, update=update, dropout=0.2)
+
+    whole, left = network(), network()
+    history = whole.fit(X, Y, epochs=10, batch_size=13)
+    left.fit(X, Y, epochs=5, batch_size=13)
+    left.save(tmp_path / "net", training_state=True)
+    loaded = cymlp.load(tmp_path / "net")
+    assert loaded.update == update
+    again = loaded.fit(X, Y, epochs=10, batch_size=13, resume=True)
+    assert content(loaded) == content(whole) and values(again) == values(history)
 
 
 def test_in_another_process_with_callbacks(tmp_path):

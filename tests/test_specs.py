@@ -27,6 +27,12 @@ EXAMPLES = [
     MeanSquaredError(),
     BinaryCrossEntropy(),
     CategoricalCrossEntropy(),
+    CategoricalCrossEntropy(0.1, np.array([1.0, 2.0]), ignore_index=-100),
+    losses.HuberLoss([1, 2.5]),
+    losses.PointwiseLoss("huber_loss"),
+    losses.FocalLoss(gamma=1),
+    losses.QuantileLoss((0.1, 0.9)),
+    BinaryCrossEntropy(np.float32(2)),
 ]
 
 
@@ -90,6 +96,29 @@ def test_specs_are_immutable_values(spec):
         (lambda: optimizers.as_optimizer(Adam), TypeError, ["optimizer", "Adam(1e-3)", "class"]),
         (lambda: losses.as_loss("mse"), ValueError, ["loss", "'mean_squared_error'", "'mse'"]),
         (lambda: losses.as_loss(3), TypeError, ["loss", "MeanSquaredError()", "3"]),
+        (lambda: losses.as_loss(losses.Hinge), TypeError, ["loss", "Hinge"]),
+        (lambda: losses.as_loss("huber_loss"), ValueError, ["loss", "'huber'"]),
+        (lambda: losses.PointwiseLoss("huber"), ValueError, ["loss", "'huber_loss'", "'huber'"]),
+        (lambda: losses.HuberLoss(0), ValueError, ["delta", "0"]),
+        (lambda: losses.HuberLoss([1, -1]), ValueError, ["delta[1]", "-1"]),
+        (lambda: losses.HuberLoss([]), ValueError, ["delta", "at least one"]),
+        (lambda: losses.HuberLoss("1"), TypeError, ["delta", "number", "'1'"]),
+        (lambda: losses.SmoothL1Loss(np.inf), ValueError, ["beta", "finite", "inf"]),
+        (lambda: losses.QuantileLoss(1), ValueError, ["quantile", "between 0 and 1"]),
+        (lambda: losses.QuantileLoss([0.5, 2]), ValueError, ["quantile[1]", "2"]),
+        (lambda: BinaryCrossEntropy(-1), ValueError, ["pos_weight", ">= 0", "-1"]),
+        (lambda: losses.FocalLoss(alpha=1.5), ValueError, ["alpha", "<= 1", "1.5"]),
+        (lambda: losses.FocalLoss(gamma=-1), ValueError, ["gamma", ">= 0", "-1"]),
+        (lambda: CategoricalCrossEntropy(2), ValueError, ["label_smoothing", "<= 1", "2"]),
+        (lambda: CategoricalCrossEntropy(class_weight=1), TypeError, ["class_weight", "every"]),
+        (lambda: CategoricalCrossEntropy(class_weight=[-1]), ValueError, ["class_weight[0]"]),
+        (lambda: CategoricalCrossEntropy(ignore_index=0.5), TypeError, ["ignore_index", "0.5"]),
+        (lambda: losses.CustomLoss(3), TypeError, ["function", "3"]),
+        (lambda: losses.CustomLoss(len, "tanh"), ValueError, ["output_activation", "'tanh'"]),
+        (lambda: losses.CustomLoss(len, targets=0), ValueError, ["targets", "at least 1"]),
+        (lambda: losses.CompiledLoss("f"), TypeError, ["function", "address", "'f'"]),
+        (lambda: losses.CompiledLoss(0), ValueError, ["function", "null", "0"]),
+        (lambda: losses.CompiledLoss(1, "float16"), ValueError, ["dtype", "'float16'"]),
     ],
 )
 def test_bad_values_are_named(make, error, parts):
@@ -115,9 +144,17 @@ def test_leaky_relu_has_its_default_slope():
 
 def test_losses_agree_with_the_kernels_table():
     table = kernels.loss_table()
-    specs = [cls() for cls in (MeanSquaredError, BinaryCrossEntropy, CategoricalCrossEntropy)]
+    specs = [*(cls() for cls in losses.LOSSES), BinaryCrossEntropy(pos_weight=2)]
+    assert len({spec.name for spec in specs}) == len(losses.LOSSES)
     for row in table.values():
-        (spec,) = [spec for spec in specs if spec.kernel == row["name"]]
+        spec = {spec.kernel: spec for spec in specs}.get(row["name"])
+        if spec is None:        # it has no specification of its own, and needs none
+            spec = losses.as_loss(row["name"])
+            assert spec == losses.PointwiseLoss(row["name"]) and spec.name == row["name"]
+            assert spec.attributes(2).items() >= row["parameters"].items()
+            continue
+        if spec != BinaryCrossEntropy(2):
+            assert row["parameters"] == {name: getattr(spec, name) for name in row["parameters"]}
         assert (spec.output_activation, spec.metric) == (row["output_activation"], row["metric"])
     for activation, loss in TASKS.values():
         assert loss.output_activation == activation

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from .losses import CategoricalCrossEntropy, MeanSquaredError
+from .checks import as_integer, as_number, shown
 
 __all__ = [
     "as_changeable", "as_input", "as_output", "as_real_array", "as_result", "as_target",
-    "as_weight", "check_apart", "floating_dtype", "target_limits",
+    "as_weight", "check_apart", "class_weighted", "floating_dtype", "without_ignored",
 ]
 
 
@@ -43,13 +43,16 @@ def as_input(value: Any, in_features: int, name: str = "X", *, least: int = 0) -
     return array
 
 
-def as_target(value: Any, loss: Any, rows: int, out_features: int, name: str = "y"):
-    """The targets, and whether they are integer labels: (array, bool)."""
+def as_target(value: Any, loss: Any, rows: int, columns: int, classes: int, name: str = "y"):
+    """The targets, and whether they are integer labels: (array, bool).
+
+    `columns` is how wide a dense target is.
+    """
     array = as_real_array(name, value)
-    labels = isinstance(loss, CategoricalCrossEntropy) and (
-        array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and out_features > 1))
-    shapes: list[tuple[int, ...]] = [(rows, out_features)]
-    if isinstance(loss, CategoricalCrossEntropy) or out_features == 1:
+    labels = loss.takes_labels and (
+        array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and classes > 1))
+    shapes: list[tuple[int, ...]] = [(rows, columns)]
+    if loss.takes_labels or columns == 1:
         shapes.insert(0, (rows,))
     if array.shape not in shapes and not (labels and array.shape == (rows, 1)):
         raise ValueError(f"{name}: expected shape {' or '.join(map(str, shapes))}, "
@@ -66,6 +69,70 @@ def as_weight(value: Any, rows: int, name: str = "sample_weight") -> np.ndarray 
         raise ValueError(f"{name}: expected shape ({rows},), one number for each row, "
                          f"got shape {array.shape}")
     return array
+
+
+def without_ignored(target: np.ndarray, labels: bool, weight: np.ndarray | None, loss: Any):
+    """Labels and weights where the rows that the loss is to ignore have class 0 and weight 0."""
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is None or not labels:
+        return target, weight
+    left_out = target == ignored
+    if not left_out.any():
+        return target, weight
+    weight = np.ones(len(target)) if weight is None else weight
+    return (np.where(left_out, 0, target).astype(target.dtype),
+            np.where(left_out.reshape(-1), 0, weight))
+
+
+def class_weighted(target: np.ndarray, labels: bool, weight: np.ndarray | None,
+                   class_weight: Any, loss: Any, classes: int) -> np.ndarray | None:
+    """The weights of the rows times those of their classes; checked before any value of `target`.
+
+    A label that is no class gets any weight: the engine refuses it.
+    """
+    if class_weight is None:
+        return weight
+    if loss.output_activation == "softmax" and loss.metric:
+        places = np.asarray(target).reshape(-1) if labels else np.argmax(target, axis=1)
+        with np.errstate(invalid="ignore"):
+            places = np.clip(np.nan_to_num(places), 0, classes - 1).astype(np.int64)
+    elif loss.metric == "accuracy" and classes == 1:
+        classes, places = 2, (np.asarray(target).reshape(-1) > 0.5).astype(np.int64)
+    elif loss.metric == "accuracy":
+        raise ValueError("class_weight: expected a loss of one class among many, or of one yes/no "
+                         f"output, got {classes} of them (pos_weight of BinaryCrossEntropy may "
+                         "differ for each)")
+    else:
+        raise ValueError(f"class_weight: expected None, as loss {loss.name!r} has no classes, "
+                         f"got {shown(class_weight)}")
+    counted = None if weight is None else weight != 0
+    factors = _class_factors(class_weight, places, counted, classes)[places]
+    return factors if weight is None else factors * weight
+
+
+def _class_factors(value: Any, places: np.ndarray, counted: np.ndarray | None,
+                   classes: int) -> np.ndarray:
+    """A weight for every class."""
+    if isinstance(value, str):
+        if value != "balanced":
+            raise ValueError(f"class_weight: expected 'balanced', a dict or {classes} numbers, "
+                             f"got {shown(value)}")
+        count = np.bincount(places if counted is None else places[counted], minlength=classes)
+        return count.sum() / (np.count_nonzero(count) * np.maximum(count, 1.0))
+    if isinstance(value, Mapping):
+        factors = np.ones(classes)
+        for key, number in value.items():
+            place = as_integer("class_weight", key, least=0, most=classes - 1)
+            factors[place] = as_number(f"class_weight[{place}]", number, least=0.0)
+        return factors
+    factors = as_real_array("class_weight", value).astype(np.float64)
+    if factors.shape != (classes,):
+        raise ValueError(f"class_weight: expected shape ({classes},), one number for each class, "
+                         f"got shape {factors.shape}")
+    if not (np.isfinite(factors).all() and (factors >= 0).all()):
+        raise ValueError("class_weight: expected finite numbers of at least 0, "
+                         f"got {factors[~(np.isfinite(factors) & (factors >= 0))][0]}")
+    return factors
 
 
 def as_output(out: Any, shape: tuple[int, ...], dtype: np.dtype,
@@ -148,8 +215,3 @@ def floating_dtype(*arrays: np.ndarray | None) -> np.dtype:
         if array is not None and (array.dtype.kind != "f" or array.dtype.itemsize != 4):
             return np.dtype(np.float64)
     return np.dtype(np.float32)
-
-
-def target_limits(loss: Any) -> tuple[float, float]:
-    """Least and greatest value of a dense target: probabilities, or any number but NaN."""
-    return (-np.inf, np.inf) if isinstance(loss, MeanSquaredError) else (0.0, 1.0)

@@ -11,13 +11,13 @@ from .checks import as_integer, as_text, choices, shown
 from .layers import Dense
 from .layers.shapes import as_layers as as_layer_sequence
 from .layers.shapes import walk
-from .losses import TASKS, as_loss
+from .losses import TASKS, CompiledLoss, as_loss
 
 __all__ = ["FIXED", "as_dtype", "as_generator", "as_layers", "as_task_and_loss", "check_output",
            "summary_text"]
 
 # Attributes of a network that its engine has been set up for, so that they stay as they are.
-FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "dtype",
+FIXED = {"in_features", "out_features", "layers", "task", "loss", "optimizer", "update", "dtype",
           "parameters"}
 
 
@@ -58,14 +58,16 @@ def as_task_and_loss(task: Any, loss: Any) -> tuple:
         return None, as_loss(loss)
     as_text("task", task, TASKS)
     chosen = TASKS[task][1]
-    if loss is not None and as_loss(loss) != chosen:
-        raise ValueError(f"loss: expected {chosen!r} for task {task!r}, or only one of the two, "
-                         f"got {shown(loss)}")
-    return task, chosen
+    if loss is None:
+        return task, chosen
+    if type(as_loss(loss)) is not type(chosen):
+        raise ValueError(f"loss: expected {type(chosen).__name__} for task {task!r}, or only one "
+                         f"of the two, got {shown(loss)}")
+    return task, as_loss(loss)
 
 
-def check_output(layers, task, loss, out_features) -> None:
-    """Refuse what cannot be meant at the output."""
+def check_output(layers, task, loss, out_features, dtype) -> int:
+    """Refuse what cannot be meant at the output; returns the columns of a dense target."""
     if task == "binary" and out_features != 1:
         raise ValueError(f"layers: expected a last Dense layer of 1 unit for task 'binary' (or "
                          f"task 'multilabel'), got {out_features} units")
@@ -74,6 +76,11 @@ def check_output(layers, task, loss, out_features) -> None:
     if last == loss.output_activation != "identity":
         raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
                          f"{last} itself, got activation {last!r} there too")
+    if isinstance(loss, CompiledLoss) and loss.dtype != dtype:
+        raise ValueError(f"loss: expected a compiled loss of dtype '{dtype}', as the network has, "
+                         f"got one of '{loss.dtype}'")
+    loss.attributes(out_features)
+    return loss.target_features(out_features)
 
 
 def summary_text(network: Any) -> str:

@@ -35,8 +35,41 @@ class Keeping:
     def _twin(self, optimizer: Any) -> Any:
         """A copy with an optimizer that has the same states."""
         twin = type(self).__new__(type(self))
-        twin._describe(self.layers, self.in_features, optimizer, self.dtype, self.task, self.loss)
+        twin._describe(self.layers, self.in_features, optimizer, self.dtype, self.task,
+                       self.loss, self.update)
         twin._resume(*self._progress())
+        return twin
+
+    def averaged(self) -> Any:
+        """A copy whose trained parameters are the averages that the update has kept.
+
+        Running statistics of batch normalisation are those of the network itself.
+
+        Raises
+        ------
+        ValueError
+            Where the network's update keeps no average, or has not begun it yet.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [], 1, task="regression", update=cymlp.Update(average=0.9))
+        >>> loss = net.train_step([[1.0]], [1.0])
+        >>> bool((net.averaged().parameters["0.bias"] == net.parameters["0.bias"]).all())
+        True
+        """
+        if self.update.average is None:
+            raise ValueError("update: expected one with average=..., as there are no averages "
+                             f"otherwise, got {self.update!r}")
+        if self._engine.step // self.update.accumulate <= self.update.average_from:
+            raise ValueError(f"averaged: expected more than {self.update.average_from} steps of "
+                             f"the optimizer, got {self._engine.step // self.update.accumulate}")
+        states = (*self.optimizer.states(), *self.update.states())
+        twin = self.copy()
+        for parameter in self._layout:
+            if parameter.trained:
+                twin.parameters[parameter.name] = self._engine.read(
+                    parameter, states.index("average"))
         return twin
 
     __copy__ = copy
@@ -55,7 +88,7 @@ class Keeping:
     def __reduce__(self):
         from . import files
 
-        return files.restore, (files.describe(self), *self._progress())
+        return files.restore, (files.describe(self, functions=True), *self._progress())
 
     def save(self, path: Any, training_state: bool = False) -> None:
         """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import training
-from .arrays import as_input, as_output, as_target, as_weight, target_limits
+from .arrays import as_input, as_output, as_target, as_weight, class_weighted, without_ignored
 from .checks import as_integer, as_text
 from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
                          check_output)
@@ -17,10 +17,10 @@ from .engine.runtime import Engine
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
-from .losses import CategoricalCrossEntropy
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
+from .update import as_update, check_groups, hyper_of_groups
 
 __all__ = ["Network"]
 
@@ -39,10 +39,13 @@ class Network(Keeping):
     task : {"binary", "multiclass", "multilabel", "regression"}, optional
         Chooses the loss with its output activation.
     loss : str or loss, optional
-        ``"mean_squared_error"``, ``"binary_cross_entropy"``, ``"categorical_cross_entropy"`` or
-        an object of :mod:`cymlp.losses`. One of `task` and `loss` must be given.
+        A name such as ``"mean_squared_error"``, an object of :mod:`cymlp.losses`, or a function
+        as :class:`cymlp.CustomLoss` takes it. One of `task` and `loss` must be given; both, where
+        the loss is the task's with other settings.
     optimizer : str or optimizer
         ``"sgd"``, ``"adagrad"``, ``"rmsprop"``, ``"adam"``, or an object with its settings.
+    update : Update, optional
+        What goes around the optimizer's step: clipping, accumulation, penalties, averages.
     dtype : {"float32", "float64"}
         Precision of parameters and arithmetic.
     rng : None, int or numpy.random.Generator
@@ -70,10 +73,11 @@ class Network(Keeping):
         task: str | None = None,
         loss: Any = None,
         optimizer: Any = "adam",
+        update: Any = None,
         dtype: Any = "float32",
         rng: Any = None,
     ) -> None:
-        self._describe(layers, in_features, optimizer, dtype, task, loss)
+        self._describe(layers, in_features, optimizer, dtype, task, loss, update)
         generator = as_generator(rng)
         place = generator.bit_generator.state
         try:
@@ -90,17 +94,21 @@ class Network(Keeping):
                                  "parameters set one at a time, net.parameters[name] = array")
         object.__setattr__(self, name, value)
 
-    def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None) -> None:
+    def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None,
+                  update=None) -> None:
         """Take over a description, every part of it checked."""
         self.in_features = as_integer("in_features", in_features, least=1)
         self.layers = as_layers(layers, self.in_features)
         self.task, self.loss = as_task_and_loss(task, loss)
         self.optimizer = as_optimizer(optimizer)
+        self.update = as_update(update)
         self.dtype = as_dtype(dtype)
         self.out_features = output_width(self.layers, self.in_features)
-        check_output(self.layers, self.task, self.loss, self.out_features)
+        self._target_features = check_output(self.layers, self.task, self.loss,
+                                             self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
+        check_groups(self.update, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
             layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
@@ -112,13 +120,13 @@ class Network(Keeping):
 
         row = kernels.optimizer_table()[self.optimizer.kernel]
         states = self.optimizer.states()
-        hyper = self.optimizer.hyper()
-        categorical = isinstance(self.loss, CategoricalCrossEntropy)
+        starts = [self.optimizer.initial_state(name) for name in states]
+        starts += [0.0] * len(self.update.states())
         self._engine = Engine(
-            self._parameter_bytes, [self.optimizer.initial_state(name) for name in states],
-            [row["states"].index(name) for name in states], self.dtype, row["kind"],
-            [hyper[name] for name in row["hyper"]], self.in_features, self.out_features,
-            target_limits(self.loss), 1 if categorical else self.out_features, categorical, key)
+            self._parameter_bytes, starts, [row["states"].index(name) for name in states],
+            self.dtype, row["kind"], hyper_of_groups(self.optimizer, self.update, row["hyper"]),
+            self.in_features, self.out_features, self._target_features, self.loss.limits,
+            self.loss.takes_labels, key)
         self._engine.codes = self._codes
         self.parameters = Parameters(self._engine, self._layout)
         self._record = self._run = None     # of fit: how far it has come, and the run on its way
@@ -135,7 +143,8 @@ class Network(Keeping):
         if program is None:
             program = self._programs[key] = Program(build_plan(
                 kind, self.layers, self.in_features, self.loss, self.optimizer, self.dtype, batch,
-                target="labels" if labels else "dense", weighted=weighted, metric=metric))
+                target="labels" if labels else "dense", weighted=weighted, metric=metric,
+                update=self.update))
         return program
 
     @property
@@ -167,8 +176,7 @@ class Network(Keeping):
         """
         as_text("kind", kind, ["train", "gradients", "evaluate", "predict", "forward"])
         rows = as_integer("batch_size", batch_size, least=1)
-        labels = isinstance(self.loss, CategoricalCrossEntropy) and kind not in (
-            "predict", "forward")
+        labels = self.loss.takes_labels and kind not in ("predict", "forward")
         return self._program(kind, rows, labels).plan
 
     # -- running -----------------------------------------------------------------------------
@@ -231,13 +239,17 @@ class Network(Keeping):
         self._engine.predict(self._program(kind, X.shape[0]), X, result)
         return result if out is None else out
 
-    def _learning_arrays(self, X, y, sample_weight):
+    def _learning_arrays(self, X, y, sample_weight, class_weight=None):
         """(X, y, sample_weight, whether y is labels), each of a good kind and shape."""
         X = as_input(X, self.in_features, least=1)
-        y, labels = as_target(y, self.loss, X.shape[0], self.out_features)
-        return X, y, as_weight(sample_weight, X.shape[0]), labels
+        y, labels = as_target(y, self.loss, X.shape[0], self._target_features, self.out_features)
+        weight = as_weight(sample_weight, X.shape[0])
+        y, weight = without_ignored(y, labels, weight, self.loss)
+        weight = class_weighted(y, labels, weight, class_weight, self.loss, self.out_features)
+        return X, y, weight, labels
 
-    def train_step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def train_step(self, X: Any, y: Any, sample_weight: Any = None, *,
+                   class_weight: Any = None) -> float:
         """One step of the optimizer on one batch.
 
         Parameters
@@ -248,6 +260,8 @@ class Network(Keeping):
             Its targets; see :meth:`fit`.
         sample_weight : array_like of shape (n,), optional
             A weight for each row.
+        class_weight : dict, array_like or "balanced", optional
+            A weight for each class; see :meth:`fit`.
 
         Returns
         -------
@@ -262,15 +276,15 @@ class Network(Keeping):
         >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
         (1.0, 1.0)
         """
-        if sample_weight is None:
+        if sample_weight is None and class_weight is None:
             loss = self._engine.try_train_step(X, y)
             if loss is not None:
                 return loss
-        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = self._program("train", X.shape[0], labels, sample_weight is not None)
         return self._engine.train_step(program, X, y, sample_weight, labels)
 
-    def gradients(self, X: Any, y: Any, sample_weight: Any = None):
+    def gradients(self, X: Any, y: Any, sample_weight: Any = None, *, class_weight: Any = None):
         """Loss and gradients of one batch, without an update.
 
         Dropout draws what the next :meth:`train_step` will draw.
@@ -283,6 +297,8 @@ class Network(Keeping):
             Its targets.
         sample_weight : array_like of shape (n,), optional
             A weight for each row.
+        class_weight : dict, array_like or "balanced", optional
+            A weight for each class; see :meth:`fit`.
 
         Returns
         -------
@@ -300,15 +316,15 @@ class Network(Keeping):
         >>> loss, float(gradients["0.weight"][0, 0])
         (1.0, -6.0)
         """
-        loss, gradients, _ = self._gradients(X, y, sample_weight)
+        loss, gradients, _ = self._gradients(X, y, sample_weight, class_weight=class_weight)
         return loss, gradients
 
-    def _gradients(self, X, y, sample_weight=None, plan=None):
+    def _gradients(self, X, y, sample_weight=None, plan=None, class_weight=None):
         """Loss, gradients, and every array of the workspace where the batch is one chunk.
 
         `plan` may be another form of the plan that :meth:`_gradient_plan` gives.
         """
-        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = Program(plan) if plan is not None else self._program(
             "gradients", X.shape[0], labels, sample_weight is not None)
         return self._engine.gradients(program, X, y, sample_weight, labels)
@@ -318,7 +334,8 @@ class Network(Keeping):
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         return self._program("gradients", X.shape[0], labels, sample_weight is not None).plan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *,
+                 class_weight: Any = None) -> dict[str, float]:
         """Mean loss and metric over all rows, in the state for prediction (no dropout).
 
         Parameters
@@ -330,6 +347,8 @@ class Network(Keeping):
         sample_weight : array_like of shape (n,), optional
             Weights of the rows in the loss; the metric counts all rows alike but those of
             weight 0, which leave no trace.
+        class_weight : dict, array_like or "balanced", optional
+            A weight for each class; see :meth:`fit`.
 
         Returns
         -------
@@ -345,10 +364,10 @@ class Network(Keeping):
         >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
         {'loss': 0.5, 'mean_absolute_error': 0.5}
         """
-        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
+        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
         loss, metric = self._engine.evaluate(program, X, y, sample_weight, labels)
-        return {"loss": loss, self.loss.metric: metric}
+        return {"loss": loss} | ({self.loss.metric: metric} if self.loss.metric else {})
 
     def fit(
         self,
@@ -358,6 +377,7 @@ class Network(Keeping):
         epochs: int = 10,
         batch_size: int | None = 32,
         sample_weight: Any = None,
+        class_weight: Any = None,
         shuffle: bool = True,
         drop_last: bool = False,
         validation_data: tuple | None = None,
@@ -388,6 +408,12 @@ class Network(Keeping):
             Rows in a step; None takes all of them: one step an epoch.
         sample_weight : array_like of shape (n,), optional
             A weight for each row; the loss is the weighted mean over the batch.
+        class_weight : dict, array_like of shape (classes,) or "balanced", optional
+            For a loss of classes a weight of at least 0 for each, by which the weights of its
+            rows are multiplied; a class that a dict does not name has 1. Of one-hot or soft rows
+            the class is the greatest, of a single yes/no output 0 or 1. "balanced" gives n / (k
+            n_c) to the n_c of n rows of one of the k classes that occur, as scikit-learn does.
+            Validation is not weighed by it.
         shuffle : bool
             Whether each epoch goes through the rows in a new random order.
         drop_last : bool
@@ -422,11 +448,12 @@ class Network(Keeping):
         """
         return training.fit(
             self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
-            shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
-            validation_split=validation_split, callbacks=callbacks, progress=progress,
-            resume=resume)
+            class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
+            validation_data=validation_data, validation_split=validation_split,
+            callbacks=callbacks, progress=progress, resume=resume)
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"
+        update = "" if self.update.is_plain else f"update={self.update!r}, "
         return (f"Network({list(self.layers)}, in_features={self.in_features}, {goal}, "
-                f"optimizer={self.optimizer!r}, dtype={self.dtype.name!r})")
+                f"optimizer={self.optimizer!r}, {update}dtype={self.dtype.name!r})")

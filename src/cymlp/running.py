@@ -134,8 +134,7 @@ class Run:
     def _tell_of_batch(self) -> bool:
         """Tell of the last batch those who want it; whether one of them ends the run."""
         step = self.network._engine.step
-        loss, metric = self.record.place[6:].tolist()
-        logs = {"loss": loss, self.network.loss.metric: metric}
+        logs = self._logs(*self.record.place[6:].tolist())
         return any([callback.on_batch_end(self.network, step, logs) for callback in self.watchers
                     if step % callback.batch_interval == 0])
 
@@ -154,7 +153,7 @@ class Run:
                                 settings["drop_last"], batches)
         finally:
             for loss, metric, seconds in results[:, :network._engine.epoch - before].T.tolist():
-                over({"loss": loss, network.loss.metric: metric, "time": seconds})
+                over(self._logs(loss, metric) | {"time": seconds})
 
     def repeat(self, twin: Any, place: np.ndarray, order: np.ndarray, batches: int) -> None:
         """Some batches of the run's rows on another network, from a place on."""
@@ -176,6 +175,10 @@ class Run:
         end = min(position + self.record.settings["batch_size"], X.shape[0])
         rows = order[position:end] if order.size else np.arange(position, end)
         return rows, X[rows], y[rows], None if weight is None else weight[rows]
+
+    def _logs(self, loss: float, metric: float) -> dict[str, float]:
+        name = self.network.loss.metric
+        return {"loss": loss} | ({name: metric} if name else {})
 
     def _close_epoch(self) -> None:
         """Validation, history and callbacks, as far as they have not been."""

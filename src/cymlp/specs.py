@@ -27,6 +27,7 @@ from .layers import (
     BatchNorm,
     Columns,
     Concat,
+    CustomActivation,
     Dense,
     Dropout,
     Embedding,
@@ -36,8 +37,9 @@ from .layers import (
     RMSNorm,
     Scale,
 )
-from .losses import BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
+from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import SGD, Adagrad, Adam, RMSprop
+from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
 
@@ -48,9 +50,14 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "initializer": (
         GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
     ),
-    "loss": (MeanSquaredError, BinaryCrossEntropy, CategoricalCrossEntropy),
+    "loss": (*LOSSES, PointwiseLoss),
+    "update": (Update,),
+    "group": (Group,),
     "optimizer": (SGD, Adagrad, RMSprop, Adam),
 }
+
+# What holds a function of the user.
+_CUSTOM = (CustomLoss, CompiledLoss, CustomActivation)
 
 # Which fields hold a specification themselves.
 _NESTED = {
@@ -60,34 +67,41 @@ _NESTED = {
     "initializer": "initializer",
 }
 # Which fields hold lists of specifications, or lists of such lists.
-_LISTS = {"layers": "layer", "branches": "layer"}
+_LISTS = {"layers": "layer", "branches": "layer", "groups": "group"}
 _DEEPEST = 64       # lists within lists
 
 
-def to_dict(spec: Any) -> dict[str, Any]:
+def to_dict(spec: Any, functions: bool = False) -> Any:
     """The plain form of a layer, activation, initializer, loss or optimizer.
 
-    Of a given array only is kept that there was one: its values have become the parameter's.
+    Of a given array only is kept that there was one: its values have become the parameter's. A
+    specification that holds a function of the user is refused with a TypeError or, where
+    `functions` is true, stays as it is.
 
     Examples
     --------
     >>> to_dict(Dropout(0.2))
     {'type': 'Dropout', 'rate': 0.2}
     """
+    if isinstance(spec, _CUSTOM):
+        if functions:
+            return spec
+        raise TypeError(f"{type(spec).__name__}: expected a network without it, as a file holds "
+                        "no code; a function of your own cannot be saved")
     if not any(isinstance(spec, group) for group in _GROUPS.values()):
         raise TypeError(f"spec: expected a specification, got {shown(spec)}")
     plain: dict[str, Any] = {"type": type(spec).__name__}
     if isinstance(spec, GivenArray):
         return plain
     for field in dataclasses.fields(spec):
-        plain[field.name] = _plain(getattr(spec, field.name))
+        plain[field.name] = _plain(getattr(spec, field.name), functions)
     return plain
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, functions: bool) -> Any:
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return to_dict(value) if dataclasses.is_dataclass(value) else value
+        return [_plain(item, functions) for item in value]
+    return to_dict(value, functions) if dataclasses.is_dataclass(value) else value
 
 
 def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
@@ -120,6 +134,8 @@ def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
     ...
     ValueError: activation: expected type 'Activation', got 'Popen'
     """
+    if isinstance(plain, _CUSTOM):      # left as it was by `to_dict`; no file can hold such
+        return plain
     by_name = {cls.__name__: cls for cls in _GROUPS[group]}
     if not isinstance(plain, dict):
         raise ValueError(f"{group}: expected an object with a type, got {shown(plain)}")

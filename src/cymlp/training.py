@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
 from .history import History
@@ -13,8 +14,8 @@ from .running import Run, begin_run
 __all__ = ["fit"]
 
 
-def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last, validation_data,
-        validation_split, callbacks, progress, resume) -> History:
+def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
+        validation_data, validation_split, callbacks, progress, resume) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
@@ -26,6 +27,7 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last,
     resume = as_flag("resume", resume)
     arrays = network._learning_arrays(X, y, sample_weight)
     arrays, validation = _split(network, arrays, validation_data, validation_split)
+    arrays = _weighed(network, arrays, class_weight)
     rows = arrays[0].shape[0]
     settings = {"rows": rows, "batch_size": rows if batch_size is None else min(batch_size, rows),
                 "shuffle": shuffle, "drop_last": drop_last}
@@ -48,6 +50,16 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, shuffle, drop_last,
             for callback in reversed(begun):
                 stack.callback(callback.on_train_end, network)
     return record.history
+
+
+def _weighed(network, arrays, class_weight):
+    """The arrays to train on with the weights of the classes; those to validate on have none."""
+    if class_weight is None:
+        return arrays
+    X, y, weight, labels = arrays
+    weight = class_weighted(y, labels, weight, class_weight, network.loss, network.out_features)
+    network._engine.check(X, y, weight, labels)
+    return X, y, weight, labels
 
 
 def _as_callbacks(callbacks: Any) -> list[Callback]:

@@ -46,12 +46,21 @@ ctypedef struct kernels_t:
     void (*pointwise_loss)(
         int kind, void *grad, Py_ssize_t ldg, double *row_loss, const void *logits,
         Py_ssize_t ldz, const void *target, Py_ssize_t ldt, const void *sample_weight,
-        double scale, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+        double scale, const void *parameters, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*softmax_cross_entropy_labels)(
         void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
         const int *label, const void *sample_weight, double scale, Py_ssize_t rows,
         Py_ssize_t cols) noexcept nogil
     void (*softmax_cross_entropy_dense)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const void *target, Py_ssize_t ldt, const void *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*softmax_cross_entropy_weighted)(
+        void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
+        const int *label, const void *target, Py_ssize_t ldt, const void *class_weight,
+        double smoothing, const void *sample_weight, double scale, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*kullback_leibler)(
         void *grad, Py_ssize_t ldg, double *row_loss, const void *logits, Py_ssize_t ldz,
         const void *target, Py_ssize_t ldt, const void *sample_weight, double scale,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
@@ -144,6 +153,21 @@ ctypedef struct kernels_t:
         void *gradient, Py_ssize_t ldg, char *used, const void *dy, Py_ssize_t lddy,
         const void *x, Py_ssize_t ldx, Py_ssize_t categories, Py_ssize_t units, Py_ssize_t rows,
         Py_ssize_t cols, Py_ssize_t begin, Py_ssize_t end) noexcept nogil
+    void (*gradient_penalty)(
+        void *gradient, const void *parameter, Py_ssize_t n, double l1, double l2) noexcept nogil
+    void (*gradient_clip)(
+        void *gradient, Py_ssize_t n, double limit) noexcept nogil
+    void (*gradient_scale)(
+        void *gradient, Py_ssize_t n, double factor) noexcept nogil
+    void (*gradient_accumulate)(
+        void *total, const void *gradient, Py_ssize_t n, double share, bint first) noexcept nogil
+    void (*gradient_squares)(
+        double *total, const void *gradient, Py_ssize_t rows, Py_ssize_t width,
+        Py_ssize_t columns) noexcept nogil
+    void (*parameter_average)(
+        void *average, const void *parameter, Py_ssize_t n, double share) noexcept nogil
+    void (*parameter_max_norm)(
+        void *panel, Py_ssize_t rows, Py_ssize_t width, double limit) noexcept nogil
 
 ctypedef struct common_t:
     # Kernels that know no dtype.
@@ -156,6 +180,7 @@ ctypedef struct common_t:
         Py_ssize_t rows, long long classes) noexcept nogil
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
+    long long (*find_fraction)(const source_t *source) noexcept nogil
 
 cdef const kernels_t *typed_kernels(int dtype) noexcept nogil      # 0: float32, 1: float64
 cdef const common_t *common_kernels() noexcept nogil

@@ -50,6 +50,9 @@ cdef int bind() except -1:
             "losses", "softmax_cross_entropy_labels", dtype)
         (<void **>&k.softmax_cross_entropy_dense)[0] = typed(
             "losses", "softmax_cross_entropy_dense", dtype)
+        (<void **>&k.softmax_cross_entropy_weighted)[0] = typed(
+            "losses", "softmax_cross_entropy_weighted", dtype)
+        (<void **>&k.kullback_leibler)[0] = typed("losses", "kullback_leibler", dtype)
         (<void **>&k.correct_labels)[0] = typed("losses", "correct_labels", dtype)
         (<void **>&k.correct_dense)[0] = typed("losses", "correct_dense", dtype)
         (<void **>&k.correct_binary)[0] = typed("losses", "correct_binary", dtype)
@@ -78,11 +81,19 @@ cdef int bind() except -1:
         (<void **>&k.batch_running)[0] = typed("normalization", "batch_running", dtype)
         (<void **>&k.embedding_forward)[0] = typed("embedding", "embedding_forward", dtype)
         (<void **>&k.embedding_sums)[0] = typed("embedding", "embedding_sums", dtype)
+        (<void **>&k.gradient_penalty)[0] = typed("gradients", "gradient_penalty", dtype)
+        (<void **>&k.gradient_clip)[0] = typed("gradients", "gradient_clip", dtype)
+        (<void **>&k.gradient_scale)[0] = typed("gradients", "gradient_scale", dtype)
+        (<void **>&k.gradient_accumulate)[0] = typed("gradients", "gradient_accumulate", dtype)
+        (<void **>&k.gradient_squares)[0] = typed("gradients", "gradient_squares", dtype)
+        (<void **>&k.parameter_average)[0] = typed("gradients", "parameter_average", dtype)
+        (<void **>&k.parameter_max_norm)[0] = typed("gradients", "parameter_max_norm", dtype)
     (<void **>&common.optimizer_prepare)[0] = address("optimizers", "optimizer_prepare")
     (<void **>&common.permutation)[0] = address("rng", "permutation")
     (<void **>&common.gather_labels)[0] = address("data", "gather_labels")
     (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")
     (<void **>&common.find_outside)[0] = address("data", "find_outside")
+    (<void **>&common.find_fraction)[0] = address("data", "find_fraction")
     return 0
 
 

@@ -20,6 +20,12 @@ cdef enum:
     DENSE_BACKWARD_INPUT
     DENSE_UPDATE
     SCATTER_OUTPUT
+    KULLBACK_LEIBLER
+    EXPONENTIAL
+    COMPILED_LOSS
+    PYTHON_LOSS
+    PYTHON_FORWARD
+    PYTHON_BACKWARD
     FIRST_LAYER_OP              # from here on they are in layer_steps.pyx
     ADD = FIRST_LAYER_OP
     AFFINE
@@ -39,13 +45,19 @@ cdef enum:
     BATCH_RUNNING
     EMBEDDING_FORWARD
     EMBEDDING_UPDATE
+    PREPARE_GRADIENTS
+    APPLY_UPDATE
+    MAX_NORM
+    AVERAGE
 
 cdef enum:
     # How threads share a step.
     BY_ROWS
     BY_COLUMNS
     BY_UNITS
+    BY_PIECES
     BY_ONE
+    BY_CALLER                   # on the caller's thread, while all others wait
 
 cdef enum:
     ACCURACY
@@ -61,7 +73,13 @@ cdef enum:
 cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
+    MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
     SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
+
+# A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.
+ctypedef void (*row_loss_t)(
+    void *gradient, double *loss, const void *output, const void *target, long long columns,
+    long long targets) noexcept nogil
 
 ctypedef struct place_t:
     # Where an array begins, and how far apart its rows are; `space` is -1 where there is none.
@@ -69,6 +87,30 @@ ctypedef struct place_t:
     Py_ssize_t offset           # bytes
     Py_ssize_t row_bytes
     Py_ssize_t leading          # elements
+
+ctypedef struct piece_t:
+    # Rows of a parameter that one thread updates at a time; see the plan's Piece.
+    Py_ssize_t offset           # bytes
+    Py_ssize_t rows
+    Py_ssize_t width            # elements
+    Py_ssize_t columns
+    int group
+    bint penalized
+    bint sparse
+
+ctypedef struct rules_t:
+    # What goes around the optimizer's step (update.py); numbers below 0 where there is none.
+    long long accumulate
+    double l1
+    double l2
+    double clip_value
+    double clip_norm
+    double max_norm
+    double decay                # of the average; above 1 for a plain mean
+    long long average_from
+    long long average_every
+    Py_ssize_t accumulated      # bytes from a parameter to its accumulated gradient
+    Py_ssize_t average          # and to its average
 
 ctypedef struct step_t:
     int op
@@ -88,10 +130,14 @@ ctypedef struct step_t:
     Py_ssize_t inputs
     Py_ssize_t outputs
     Py_ssize_t columns
+    Py_ssize_t targets          # columns of the target
+    Py_ssize_t repeat           # outputs in a row for each column of the target
+    const void *parameters      # of a loss: one for every target, or the weights of the classes
+    void *function              # of the user: an address, or a Python object
     int kind                    # row of the kernels' table, or the metric
     bint relu                   # the activation of a dense step that its tiles do themselves
     bint labels                 # targets are integers
-    double parameter            # of the activation, the dropout rate, epsilon, a factor, a share
+    double parameter            # of the activation or loss; a rate, epsilon, a factor, a share
     double offset
     bint centered
     Py_ssize_t begin            # the first column that is read
@@ -113,7 +159,7 @@ ctypedef struct batch_t:
     double loss                 # sums over the batch's rows, on thread 0
     double metric
     double counted              # rows in the metric: those whose weight is not 0
-    double prepared[MAX_HYPER]
+    double prepared[MAX_GROUPS * MAX_HYPER]
     char *workspace
     char *scratch
 
@@ -134,13 +180,20 @@ ctypedef struct call_t:
     bint keeps_gradients
     bint updates
     int optimizer
-    double hyper[MAX_HYPER]
+    bint fused                  # a layer's gradient is followed by its update at once
+    const piece_t *pieces
+    Py_ssize_t piece_count
+    const rules_t *rules
+    int groups
+    const double *hyper         # MAX_HYPER numbers for each group
     unsigned long long key
     long long step
     source_t x
     source_t target
     source_t sample_weight
     bint weighted
+    const double *label_weight  # of the classes, where labels weigh by them in the mean
+    Py_ssize_t classes
     double value_count          # columns that a row's loss is a mean of
     char *out
     Py_ssize_t out_row_stride
@@ -172,6 +225,7 @@ ctypedef struct call_t:
     bint pause
     # how it ends
     int stop
+    bint failed                 # a function of the user has raised; all threads leave together
     unsigned long *handling     # whose handlers of signals run just now, within a call
     double checked              # when signals were last looked for, in seconds
 

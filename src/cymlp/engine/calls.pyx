@@ -18,6 +18,7 @@ cnp.import_array()
 
 cdef enum:
     MAX_HYPER = 16
+    KULLBACK_LEIBLER = 1        # the kind of a softmax's loss that is not the cross-entropy
     CORRECT_LABELS = 0
     CORRECT_DENSE = 1
     CORRECT_BINARY = 2
@@ -32,6 +33,8 @@ ctypedef struct job_t:
     Py_ssize_t item
     int kind
     double parameter            # of an activation; the dropout rate; the scale of a loss
+    const void *parameters      # of a loss: for every target, or the weights of the classes
+    double smoothing
     double *row_value
     char *weight
     int *label
@@ -204,7 +207,7 @@ cdef void pointwise_loss_job(
     cdef char *weight = NULL if job.weight == NULL else job.weight + row * job.item
     job.kernels.pointwise_loss(
         job.kind, data[0], leading[0], job.row_value + row, data[1], leading[1], data[2],
-        leading[2], weight, job.parameter, rows, columns)
+        leading[2], weight, job.parameter, job.parameters, rows, columns)
 
 
 cdef void softmax_loss_job(
@@ -213,7 +216,17 @@ cdef void softmax_loss_job(
 ) noexcept nogil:
     cdef job_t *job = <job_t *>context
     cdef char *weight = NULL if job.weight == NULL else job.weight + row * job.item
-    if job.label != NULL:
+    if job.kind == KULLBACK_LEIBLER:
+        job.kernels.kullback_leibler(
+            data[0], leading[0], job.row_value + row, data[1], leading[1], data[2], leading[2],
+            weight, job.parameter, rows, columns)
+    elif job.parameters != NULL:
+        job.kernels.softmax_cross_entropy_weighted(
+            data[0], leading[0], job.row_value + row, data[1], leading[1],
+            NULL if job.label == NULL else job.label + row,
+            NULL if job.label != NULL else data[2], 0 if job.label != NULL else leading[2],
+            job.parameters, job.smoothing, weight, job.parameter, rows, columns)
+    elif job.label != NULL:
         job.kernels.softmax_cross_entropy_labels(
             data[0], leading[0], job.row_value + row, data[1], leading[1], job.label + row,
             weight, job.parameter, rows, columns)
@@ -240,34 +253,49 @@ cdef void metric_job(
         k.absolute_error(value, data[0], leading[0], data[1], leading[1], rows, columns)
 
 
-cdef double sum_of(const source_t *weight) noexcept nogil:
-    """The weights in double, added in their order."""
-    cdef double total = 0, value
+cdef double sum_of(
+    const source_t *weight, const job_t *job, Py_ssize_t rows, bint labelled,
+) noexcept nogil:
+    """What the mean is taken by: the weights in double, times those of labels, in their order."""
+    cdef double total = 0, value = 1
     cdef Py_ssize_t row
-    for row in range(weight.rows):
-        typed_kernels(1).gather_rows(&value, 1, weight, NULL, row, 1)
-        total += value
+    cdef bint of_classes = labelled and job.parameters != NULL
+    for row in range(rows):
+        if weight != NULL:
+            typed_kernels(1).gather_rows(&value, 1, weight, NULL, row, 1)
+        if not of_classes or value == 0:
+            total += value
+        elif job.item == 8:
+            total += value * (<const double *>job.parameters)[job.label[row]]
+        else:
+            total += value * (<const float *>job.parameters)[job.label[row]]
     return total
 
 
 def loss(kind, cnp.ndarray grad not None, cnp.ndarray logits not None,
-         cnp.ndarray target not None, weight):
+         cnp.ndarray target not None, weight, cnp.ndarray parameters, double smoothing,
+         Py_ssize_t values):
     """Mean loss of the rows; its gradient goes to `grad`.
 
-    `kind` is a row of the table of pointwise losses, or None for the cross-entropy of a softmax,
-    whose target may be labels (one dimension).
+    `kind` is a row of the table of pointwise losses; or "softmax_cross_entropy", whose target may
+    be labels (one dimension), or "kullback_leibler". `parameters` (None: none) are contiguous and
+    of the type of `grad`; a row's loss is the mean of `values`.
     """
     cdef job_t job
     cdef walk_t walk
     cdef source_t weights, labels
     cdef char *extra = NULL
     cdef int dtype = dtype_of(grad)
-    cdef bint softmax = kind is None, weighted = weight is not None
+    cdef bint softmax = isinstance(kind, str), weighted = weight is not None
     cdef bint labelled = softmax and target.ndim == 1
     cdef Py_ssize_t rows = grad.shape[0], row
-    cdef double weight_sum = <double>rows, total = 0
+    cdef double weight_sum, total = 0
     cdef Memory memory
-    open_job(&job, &walk, dtype, 0 if softmax else kind)
+    open_job(&job, &walk, dtype, <int>(KULLBACK_LEIBLER * (kind == "kullback_leibler")) if softmax
+             else kind)
+    job.smoothing = smoothing
+    if parameters is not None:
+        job.parameters = cnp.PyArray_DATA(parameters)
     add(&walk, grad, WRITE)
     add(&walk, logits, READ)
     if labelled:
@@ -284,11 +312,10 @@ def loss(kind, cnp.ndarray grad not None, cnp.ndarray logits not None,
         if weighted:
             job.weight = extra + 8 * rows
             job.kernels.gather_rows(job.weight, 1, &weights, NULL, 0, rows)
-            weight_sum = sum_of(&weights)
         if labelled:
             job.label = <int *>(extra + 16 * rows)
             common_kernels().gather_labels(job.label, &labels, NULL, 0, rows, grad.shape[1])
-        weight_sum = weight_sum * (1 if softmax else grad.shape[1])
+        weight_sum = sum_of(&weights if weighted else NULL, &job, rows, labelled) * values
         job.parameter = 1.0 / weight_sum if weight_sum != 0 else 0.0
         run(&walk, softmax_loss_job if softmax else pointwise_loss_job, &job)
         for row in range(rows):
@@ -336,13 +363,15 @@ def bad_label(cnp.ndarray labels not None, long long classes):
     return place
 
 
-def outside(cnp.ndarray values not None, double low, double high):
-    """The first row with a NaN or a value outside low ... high, or -1."""
+def outside(cnp.ndarray values not None, double low, double high, bint whole=False):
+    """The first row with a NaN or a value outside low ... high (or no whole number), or -1."""
     cdef source_t source
     cdef long long row
     describe(&source, values, "target")
     with nogil:
         row = common_kernels().find_outside(&source, low, high)
+        if whole and row < 0:
+            row = common_kernels().find_fraction(&source)
     return row
 
 

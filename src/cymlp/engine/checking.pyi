@@ -1,1 +1,3 @@
-# Nothing for Python: what a call learns from is checked with this.
+"""Only for the engine itself and `cymlp.ops`."""
+
+def values_text(low: float, high: float, whole: bool) -> str: ...

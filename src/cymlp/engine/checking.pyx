@@ -18,6 +18,15 @@ cdef int take_target(call_t *call, cnp.ndarray target) except -1:
     return describe(&call.target, target, "y")
 
 
+def values_text(double low, double high, bint whole):
+    """What the values of a target may be, for a message."""
+    if whole:
+        return " or ".join(f"{value}" for value in range(<int>low, <int>high + 1))
+    if high < INFINITY:
+        return f"values from {low:g} to {high:g}"
+    return f"values of at least {low:g}" if low > -INFINITY else "numbers that are not NaN"
+
+
 cdef int check_codes(call_t *call, cnp.ndarray x, list codes) except -1:
     """Columns of the input that an embedding takes: (column, number of codes) each."""
     cdef source_t column
@@ -35,6 +44,7 @@ cdef int check_codes(call_t *call, cnp.ndarray x, list codes) except -1:
 
 cdef int check_target(
     call_t *call, cnp.ndarray target, bint labels, Py_ssize_t classes, double low, double high,
+    bint whole,
 ) except -1:
     """Shape and values of the targets, before anything is changed."""
     cdef long long bad
@@ -44,13 +54,12 @@ cdef int check_target(
             bad = common_kernels().find_bad_label(&call.target, classes)
         else:
             bad = common_kernels().find_outside(&call.target, low, high)
+            if whole and bad < 0:
+                bad = common_kernels().find_fraction(&call.target)
     if bad >= 0:
-        values = "numbers that are not NaN"
-        if labels:
-            values = f"class numbers from 0 to {classes - 1}"
-        elif high < INFINITY:
-            values = f"values from {low:g} to {high:g}"
-        raise ValueError(f"y: expected {values}, got {target[bad]} in row {bad}")
+        wanted = f"class numbers from 0 to {classes - 1}" if labels else values_text(
+            low, high, whole)
+        raise ValueError(f"y: expected {wanted}, got {target[bad]} in row {bad}")
     return 0
 
 

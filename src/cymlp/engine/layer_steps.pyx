@@ -108,8 +108,8 @@ cdef void column_update(
     c.kernels.column_sums(s.kind, gradient, at(c, b, &s.x, 0) + begin * c.item, s.x.leading,
                           at(c, b, &s.saved, 0) + begin * c.item, s.saved.leading, b.piece_rows,
                           width, b.piece_first > 0)
-    if c.updates and b.last_piece:
-        update(c, b, gradient, offset, width)
+    if c.fused and b.last_piece:
+        update(c, b, gradient, offset, width, 0)
 
 
 cdef void embedding_update(
@@ -133,8 +133,8 @@ cdef void embedding_update(
     if not b.last_piece:
         return
     for code in range(begin, end):
-        if used[code] and c.updates:
+        if used[code] and c.fused:
             update(c, b, gradient + code * s.weight.row_bytes,
-                   s.weight.offset + code * s.weight.row_bytes, s.weight.leading)
-        elif not used[code] and not c.updates:
+                   s.weight.offset + code * s.weight.row_bytes, s.weight.leading, 0)
+        elif not used[code] and not c.fused:
             memset(gradient + code * s.weight.row_bytes, 0, s.weight.row_bytes)

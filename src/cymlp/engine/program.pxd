@@ -1,5 +1,5 @@
 """A plan made ready to run: offsets and kinds in place of names."""
-from cymlp.engine.call cimport call_t, step_t
+from cymlp.engine.call cimport call_t, piece_t, rules_t, step_t
 from cymlp.engine.tuner cimport tuner_t
 
 cdef class Program:
@@ -14,8 +14,19 @@ cdef class Program:
     cdef bint predicts
     cdef bint whole             # a batch must be one chunk
     cdef bint keeps_gradients
+    cdef piece_t *pieces
+    cdef Py_ssize_t piece_count
+    cdef rules_t rules
+    cdef bint calls_python
+    cdef double value_count             # that a row's loss is the mean of
+    cdef const double *label_weight
+    cdef Py_ssize_t classes
+    cdef list kept                      # arrays that steps point to
     cdef list spare
     cdef tuner_t tuner
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
+    cdef int _add_parameters(self, step_t *s, step, dict losses) except -1
+    cdef int _add_function(self, step_t *s, dict attributes) except -1
+    cdef int _set_rules(self, plan) except -1
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
     cdef void fill(self, call_t *call) noexcept

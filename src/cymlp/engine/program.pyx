@@ -1,9 +1,15 @@
 """A plan made ready to run: offsets and kinds in place of names."""
 from libc.stdlib cimport calloc, free
 
+cimport numpy as cnp
+
 from cymlp.engine.call cimport *
 
+import numpy as np
+
 from cymlp import kernels as levels
+
+cnp.import_array()
 
 _OPS = {
     "gather_input": GATHER_INPUT, "gather_target": GATHER_TARGET,
@@ -13,6 +19,9 @@ _OPS = {
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "row_metric": ROW_METRIC, "reduce": REDUCE,
     "softmax_backward": SOFTMAX_BACKWARD, "activation_backward": ACTIVATION_BACKWARD,
     "dense_backward_input": DENSE_BACKWARD_INPUT, "dense_update": DENSE_UPDATE,
+    "scatter_output": SCATTER_OUTPUT, "kullback_leibler": KULLBACK_LEIBLER,
+    "exponential": EXPONENTIAL, "compiled_loss": COMPILED_LOSS, "python_loss": PYTHON_LOSS,
+    "python_forward": PYTHON_FORWARD, "python_backward": PYTHON_BACKWARD,
     "scatter_output": SCATTER_OUTPUT,
     "add": ADD, "affine": AFFINE, "copy_columns": COPY_COLUMNS,
     "column_forward": COLUMN_FORWARD, "column_backward": COLUMN_BACKWARD,
@@ -22,9 +31,12 @@ _OPS = {
     "batch_normalize": BATCH_NORMALIZE, "batch_sums": BATCH_SUMS,
     "batch_normalize_backward": BATCH_NORMALIZE_BACKWARD, "batch_running": BATCH_RUNNING,
     "embedding_forward": EMBEDDING_FORWARD, "embedding_update": EMBEDDING_UPDATE,
+    "prepare_gradients": PREPARE_GRADIENTS, "apply_update": APPLY_UPDATE, "max_norm": MAX_NORM,
+    "average": AVERAGE,
 }
 
-_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "once": BY_ONE}
+_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": BY_PIECES,
+           "once": BY_ONE, "caller": BY_CALLER}
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
@@ -56,7 +68,7 @@ cdef int kind_of(step, activations, losses) except -2:
 
 cdef double parameter_of(dict attributes) except? -1:
     """The one number that a step's kernel takes."""
-    for name in ("rate", "slope", "epsilon", "factor", "momentum"):
+    for name in ("rate", "slope", "epsilon", "factor", "momentum", "label_smoothing"):
         if name in attributes:
             return attributes[name]
     return 0.0
@@ -74,6 +86,8 @@ cdef class Program:
     def __init__(self, plan):
         self.plan = plan
         self.spare = []
+        self.kept = []
+        self.value_count = 1
         self.chunk = plan.chunk
         self.workspace_bytes = plan.workspace_bytes
         self.multiply_adds = plan.multiply_adds
@@ -91,6 +105,7 @@ cdef class Program:
             places[b.name] = (1, b.offset, b.leading * sizes[b.dtype], b.leading)
         self.step_count = 0
         self.units = 0
+        self._set_rules(plan)
         for step in plan.steps:
             self._add(step, places, PANEL_BYTES // item)
 
@@ -124,10 +139,76 @@ cdef class Program:
         s.centered = attributes.get("centered", False)
         s.begin = attributes.get("begin", 0)
         s.to = attributes.get("to", 0)
+        s.targets = attributes.get("targets", s.columns)
+        s.repeat = attributes.get("repeat", 1)
+        self.value_count = attributes.get("values", self.value_count)
+        self._add_parameters(s, step, losses)
+        self._add_function(s, attributes)
         s.layer = attributes.get("layer", 0)
         if s.split == BY_UNITS:
             self._cut(s, panel_columns)
+        elif s.op == MAX_NORM:
+            s.units = (s.outputs + panel_columns - 1) // panel_columns
+        elif s.split == BY_PIECES:
+            s.units = self.piece_count
         self.step_count += 1
+        return 0
+
+    cdef int _set_rules(self, plan) except -1:
+        """What goes around the optimizer's step, and the pieces that it goes over."""
+        cdef piece_t *p
+        rules, states = plan.update, plan.states
+        limits = [-1.0 if limit is None else limit
+                  for limit in (rules.clip_value, rules.clip_norm, rules.max_norm)]
+        self.rules.accumulate, self.rules.l1, self.rules.l2 = rules.accumulate, rules.l1, rules.l2
+        self.rules.clip_value, self.rules.clip_norm, self.rules.max_norm = limits
+        self.rules.decay = rules.average if isinstance(rules.average, float) else 2.0
+        self.rules.average_from = rules.average_from
+        self.rules.average_every = rules.average_every
+        distance = {name: number * plan.parameter_bytes for number, name in enumerate(states, 1)}
+        self.rules.accumulated = distance.get("accumulated_gradient", 0)
+        self.rules.average = distance.get("average", 0)
+        self.piece_count = len(plan.pieces)
+        self.pieces = <piece_t *>calloc(max(self.piece_count, 1), sizeof(piece_t))
+        if self.pieces == NULL:
+            raise MemoryError("no memory for the pieces of a plan")
+        for number, piece in enumerate(plan.pieces):
+            p = &self.pieces[<Py_ssize_t>number]
+            p.offset, p.rows, p.width, p.columns = (
+                piece.offset, piece.rows, piece.width, piece.columns)
+            p.group, p.penalized, p.sparse = piece.group, piece.penalized, piece.sparse
+        return 0
+
+    cdef int _add_parameters(self, step_t *s, step, dict losses) except -1:
+        """What a loss has been set to: an array with a number for every target, or every class."""
+        attributes = step.attributes
+        cdef cnp.ndarray array
+        cdef cnp.ndarray weights
+        if step.op in losses:
+            names = losses[step.op]["parameters"]
+        else:
+            names = ["class_weight"] if "class_weight" in attributes else []
+        if not names:
+            return 0
+        array = np.ascontiguousarray([np.broadcast_to(attributes[name], s.targets)
+                                      for name in names], self.plan.dtype)
+        self.kept.append(array)
+        s.parameters = cnp.PyArray_DATA(array)
+        if s.labels:
+            weights = array.astype(np.float64)
+            self.kept.append(weights)
+            self.label_weight = <const double *>cnp.PyArray_DATA(weights)
+            self.classes = s.columns
+        return 0
+
+    cdef int _add_function(self, step_t *s, dict attributes) except -1:
+        """A function of the user: a Python object, which the plan keeps, or an address."""
+        function = attributes.get("function")
+        if s.op == COMPILED_LOSS:
+            s.function = <void *><size_t>function
+        elif function is not None:
+            s.function = <void *>function
+            self.calls_python = True
         return 0
 
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1:
@@ -159,11 +240,19 @@ cdef class Program:
 
     def __dealloc__(self):
         free(self.steps)
+        free(self.pieces)
 
     cdef void fill(self, call_t *call) noexcept:
         call.steps = self.steps
         call.step_count = self.step_count
+        call.pieces = self.pieces
+        call.piece_count = self.piece_count
+        call.rules = &self.rules
+        call.fused = self.updates and self.piece_count == 0
         call.units = self.units
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
+        call.value_count = self.value_count
+        call.label_weight = self.label_weight
+        call.classes = self.classes

@@ -16,9 +16,9 @@ class Engine:
     codes: list[tuple[int, int]]
     def __init__(
         self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],
-        dtype: np.dtype, optimizer: int, hyper: Sequence[float], in_features: int,
-        out_features: int, limits: tuple[float, float], value_count: float, takes_labels: bool,
-        key: int,
+        dtype: np.dtype, optimizer: int, hyper: Sequence[Sequence[float]], in_features: int,
+        out_features: int, target_features: int, limits: tuple[float, float, bool],
+        takes_labels: bool, key: int,
     ) -> None: ...
     def read(self, parameter: Parameter, state: int = -1) -> NDArray: ...
     def write(self, parameter: Parameter, values: ArrayLike, state: int = -1) -> None: ...

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
-from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
+from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
 from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
                                     take_weight)
 from cymlp.engine.gate cimport Gate
@@ -102,14 +102,12 @@ cdef class Engine:
         float32 or float64.
     optimizer : int
         Row of the kernels' table of optimizers.
-    hyper : sequence of float
-        Its hyperparameters in the table's order.
-    in_features, out_features : int
-        Width of an input and of an output row.
-    limits : tuple of two floats
-        Least and greatest value that a dense target may have.
-    value_count : float
-        Columns that a row's loss is a mean of.
+    hyper : sequence of sequences of float
+        Its hyperparameters in the table's order, for each group of parameters.
+    in_features, out_features, target_features : int
+        Width of a row of the input, of the output and of dense targets.
+    limits : tuple of two floats and a bool
+        Least and greatest value that a dense target may have, and whether it must be whole.
     takes_labels : bool
         Whether targets of one dimension are class numbers.
     key : int
@@ -124,13 +122,15 @@ cdef class Engine:
     cdef Py_ssize_t item
     cdef const kernels_t *kernels
     cdef int optimizer
-    cdef double hyper[MAX_HYPER]
+    cdef double hyper[MAX_GROUPS * MAX_HYPER]
+    cdef int groups
     cdef Py_ssize_t state_offset[MAX_STATES]
     cdef Py_ssize_t in_features
     cdef Py_ssize_t out_features
+    cdef Py_ssize_t target_features
     cdef double low
     cdef double high
-    cdef double value_count
+    cdef bint whole
     cdef bint takes_labels
     cdef readonly unsigned long long key
     cdef public long long step
@@ -141,7 +141,7 @@ cdef class Engine:
     cdef list known                     # programs of calls that go the short way
 
     def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
-                 out_features, limits, value_count, takes_labels, key):
+                 out_features, target_features, limits, takes_labels, key):
         cdef int i
         self.arena = Memory(parameter_bytes * (1 + len(states)))
         self.parameter_bytes = parameter_bytes
@@ -151,18 +151,20 @@ cdef class Engine:
         self.item = 8 if self.code else 4
         self.kernels = typed_kernels(self.code)
         self.optimizer = optimizer
-        for i, value in enumerate(hyper):
-            self.hyper[i] = value
+        self.groups = len(hyper)
+        for group, numbers in enumerate(hyper):
+            for i, value in enumerate(numbers):
+                self.hyper[<Py_ssize_t>group * MAX_HYPER + <Py_ssize_t>i] = value
         for i in range(MAX_STATES):
             self.state_offset[i] = -1
-        for i, slot in enumerate(slots):
+        for i, slot in enumerate(slots):    # the first states are the optimizer's
             self.state_offset[slot] = (1 + i) * self.parameter_bytes
         for i, value in enumerate(states):
             self._fill((1 + i) * self.parameter_bytes, value)
         self.in_features = in_features
         self.out_features = out_features
-        self.low, self.high = limits
-        self.value_count = value_count
+        self.target_features = target_features
+        self.low, self.high, self.whole = limits
         self.takes_labels = takes_labels
         self.key = key
         self.gate = Gate()
@@ -241,6 +243,10 @@ cdef class Engine:
                              f"got shape {tuple((<object>x).shape)}")
         return cnp.PyArray_DIM(x, 0)
 
+    cdef int _check_target(self, call_t *call, cnp.ndarray target, bint labels) except -1:
+        return check_target(call, target, labels, self.out_features, self.low, self.high,
+                            self.whole)
+
     def check(self, cnp.ndarray x not None, cnp.ndarray target not None, weight, bint labels):
         """Look at all targets and weights before the first of several calls on them."""
         cdef call_t call
@@ -248,7 +254,7 @@ cdef class Engine:
         self._rows(x)
         describe(&call.x, x, "X")
         check_codes(&call, x, self.codes)
-        check_target(&call, target, labels, self.out_features, self.low, self.high)
+        self._check_target(&call, target, labels)
         check_weight(&call, weight, self.code)
 
     # -- calls ---------------------------------------------------------------------------------
@@ -285,10 +291,10 @@ cdef class Engine:
         call.keeps_gradients = program.keeps_gradients
         call.updates = program.updates
         call.hyper = self.hyper
+        call.groups = self.groups
         call.state_offset = self.state_offset
         call.key = self.key
         call.rows = call.x.rows
-        call.value_count = self.value_count
         call.workspace = memory.data + CALL_BYTES
         call.scratch = call.workspace + call.workspace_bytes * copies
         call.handling = &self.gate.handling
@@ -334,7 +340,8 @@ cdef class Engine:
 
     cdef int _predict(self, Program program, cnp.ndarray x, cnp.ndarray out) except -1:
         cdef Py_ssize_t rows = self._rows(x)
-        cdef int threads = self._threads(program, rows, CALL_GRAIN)
+        # The threads of a prediction go their own ways, and only the caller's knows Python.
+        cdef int threads = 1 if program.calls_python else self._threads(program, rows, CALL_GRAIN)
         cdef Memory memory = self._open(program, x, threads, threads)
         cdef call_t *call = <call_t *>memory.data
         call.out = cnp.PyArray_BYTES(out)
@@ -378,9 +385,9 @@ cdef class Engine:
             return None
         if is_plain(y, 1):
             labels = self.takes_labels
-            if not labels and self.out_features > 1:
+            if not labels and self.target_features > 1:
                 return None
-        elif not is_plain(y, 2) or cnp.PyArray_DIM(y, 1) != self.out_features:
+        elif not is_plain(y, 2) or cnp.PyArray_DIM(y, 1) != self.target_features:
             return None
         rows = cnp.PyArray_DIM(x, 0)
         program = self.known[size_of(rows) * KINDS + (STEP_LABELS if labels else STEP_DENSE)]
@@ -394,22 +401,15 @@ cdef class Engine:
         cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        check_target(call, target, labels, self.out_features, self.low, self.high)
+        self._check_target(call, target, labels)
         check_weight(call, weight, self.code)
         self._run(call, program, batch_job, threads)
         return memory
 
     cdef double _mean_loss(self, call_t *call) noexcept:
         """The loss of a call's only batch from the sum over its rows."""
-        cdef double weights = 0, weight
-        cdef long long row
-        if call.weighted:
-            for row in range(call.rows):
-                typed_kernels(1).gather_rows(&weight, 1, &call.sample_weight, NULL, row, 1)
-                weights += weight
-        else:
-            weights = call.rows
-        return call.loss_sum / (weights * self.value_count) if weights else 0.0
+        cdef double total = call.weights * call.value_count
+        return call.loss_sum / total if total else 0.0
 
     def train_step(self, Program program not None, cnp.ndarray x not None,
                    cnp.ndarray target not None, weight, bint labels):
@@ -469,7 +469,7 @@ cdef class Engine:
         cdef double *result = <double *>cnp.PyArray_DATA(results)
         check_place(call.x.rows, order, results, place, shuffle)
         if values[0] == 0:
-            check_target(call, target, labels, self.out_features, self.low, self.high)
+            self._check_target(call, target, labels)
             check_weight(call, weight, self.code)
         else:       # the values have been looked at when the epoch began
             take_target(call, target)

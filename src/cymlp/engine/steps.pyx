@@ -4,7 +4,7 @@ A step is done by rows of the chunk (each row of a result depends on its own row
 of outputs where there are few rows, or by pieces of the parameters; never in a way that could
 change the order of a sum. So the number of threads does not show in the bits.
 """
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cymlp.engine.binding cimport common_kernels
 from cymlp.engine.call cimport *
@@ -72,6 +72,52 @@ cdef void row_metric(
                                  s.columns)
 
 
+cdef inline double weight_of(const call_t *c, const char *weight, Py_ssize_t row) noexcept nogil:
+    """A row's weight; 1 where there are none."""
+    if weight == NULL:
+        return 1.0
+    return (<const float *>weight)[row] if c.item == 4 else (<const double *>weight)[row]
+
+
+cdef void compiled_loss(
+    const step_t *s, call_t *c, char *out, double *row_loss, const char *x, const char *target,
+    const char *sample_weight, double scale, Py_ssize_t rows,
+) noexcept nogil:
+    """The user's function, row by row; its gradient becomes that of the weighted mean."""
+    cdef double weight
+    cdef char *gradient
+    cdef Py_ssize_t row, column
+    for row in range(rows):
+        weight = weight_of(c, sample_weight, row)
+        gradient = out + row * s.out.row_bytes
+        memset(gradient, 0, s.columns * c.item)
+        row_loss[row] = 0.0
+        if weight == 0.0:
+            continue
+        (<row_loss_t>s.function)(gradient, row_loss + row, x + row * s.x.row_bytes,
+                                 target + row * s.target.row_bytes, s.columns, s.targets)
+        row_loss[row] *= weight
+        for column in range(s.columns):
+            if c.item == 4:
+                (<float *>gradient)[column] *= <float>(weight * scale)
+            else:
+                (<double *>gradient)[column] *= weight * scale
+
+
+cdef void repeat_columns(
+    const step_t *s, const call_t *c, char *out, Py_ssize_t rows,
+) noexcept nogil:
+    """Each column of the target `repeat` times in a row, from the last on: in place."""
+    cdef Py_ssize_t row, column
+    for row in range(rows):
+        for column in range(s.columns - 1, -1, -1):
+            if c.item == 4:
+                (<float *>out)[column] = (<float *>out)[column // s.repeat]
+            else:
+                (<double *>out)[column] = (<double *>out)[column // s.repeat]
+        out += s.out.row_bytes
+
+
 cdef void loss(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
@@ -84,7 +130,17 @@ cdef void loss(
     cdef double scale = 1.0 / total if total != 0 else 0.0
     if s.op == POINTWISE_LOSS:
         c.kernels.pointwise_loss(s.kind, out, s.out.leading, row_loss, logits, s.x.leading, target,
-                                 s.target.leading, weight, scale, rows, s.columns)
+                                 s.target.leading, weight, scale, s.parameters, rows, s.columns)
+    elif s.op == COMPILED_LOSS:
+        compiled_loss(s, c, out, row_loss, logits, target, weight, scale, rows)
+    elif s.op == KULLBACK_LEIBLER:
+        c.kernels.kullback_leibler(out, s.out.leading, row_loss, logits, s.x.leading, target,
+                                   s.target.leading, weight, scale, rows, s.columns)
+    elif s.parameters != NULL:
+        c.kernels.softmax_cross_entropy_weighted(
+            out, s.out.leading, row_loss, logits, s.x.leading,
+            <const int *>target if s.labels else NULL, target, s.target.leading, s.parameters,
+            s.parameter, weight, scale, rows, s.columns)
     elif s.labels:
         c.kernels.softmax_cross_entropy_labels(out, s.out.leading, row_loss, logits, s.x.leading,
                                                <const int *>target, weight, scale, rows, s.columns)
@@ -92,6 +148,19 @@ cdef void loss(
         c.kernels.softmax_cross_entropy_dense(out, s.out.leading, row_loss, logits, s.x.leading,
                                               target, s.target.leading, weight, scale, rows,
                                               s.columns)
+
+
+cdef void exponential(
+    const step_t *s, call_t *c, char *out, const char *x, Py_ssize_t rows,
+) noexcept nogil:
+    """e^x from column `targets` on; the columns before are left as they are."""
+    cdef Py_ssize_t row
+    cdef Py_ssize_t kept = s.targets * c.item
+    if out != x and kept > 0:
+        for row in range(rows):
+            memcpy(out + row * s.out.row_bytes, x + row * s.x.row_bytes, kept)
+    c.kernels.exponential(out + kept, s.out.leading, x + kept, s.x.leading, rows,
+                          s.columns - s.targets)
 
 
 cdef inline bint is_zero(const call_t *c, const char *weight, Py_ssize_t row) noexcept nogil:
@@ -143,6 +212,8 @@ cdef void by_rows(
         gather_input(s, c, b, out, at(c, b, &s.sample_weight, row), place, rows)
     elif s.op == GATHER_TARGET:
         c.kernels.gather_rows(out, s.out.leading, &c.target, c.order, place, rows)
+        if s.repeat > 1:
+            repeat_columns(s, c, out, rows)
     elif s.op == GATHER_LABELS:
         common_kernels().gather_labels(<int *>out, &c.target, c.order, place, rows,
                                         s.columns)
@@ -160,6 +231,8 @@ cdef void by_rows(
     elif s.op == SOFTMAX_BACKWARD:
         c.kernels.softmax_backward(out, s.out.leading, x, s.x.leading, at(c, b, &s.saved, row),
                                    s.saved.leading, rows, s.columns)
+    elif s.op == EXPONENTIAL:
+        exponential(s, c, out, x, rows)
     elif s.op == DROPOUT:
         c.kernels.dropout(out, s.out.leading, x, s.x.leading, b.piece_first + row,
                           b.piece_first + row + rows, s.columns, s.parameter, c.key, b.step,
@@ -190,15 +263,15 @@ cdef void dense_update(
     c.kernels.dense_backward_weight(gradient, at(c, b, &s.x, 0), s.x.leading, dz, s.saved.leading,
                                     s.inputs, s.outputs, b.piece_rows, accumulate, panel, begin,
                                     end, packed)
-    if c.updates and b.last_piece:
-        update(c, b, gradient, offset, (end - begin) * width)
+    if c.fused and b.last_piece:
+        update(c, b, gradient, offset, (end - begin) * width, 0)
     if begin == 0 and s.bias.space >= 0:
         offset = s.bias.offset + panel * full * c.item
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
         c.kernels.dense_backward_bias(gradient, dz + panel * full * c.item, s.saved.leading, width,
                                       b.piece_rows, accumulate)
-        if c.updates and b.last_piece:
-            update(c, b, gradient, offset, width)
+        if c.fused and b.last_piece:
+            update(c, b, gradient, offset, width, 0)
 
 
 cdef void by_units(

@@ -94,7 +94,9 @@ static void team_barrier(int threads)
         atomic_store_explicit(&team.phase, phase + 1, memory_order_release);
         return;
     }
-    for (int turn = 0; atomic_load_explicit(&team.phase, memory_order_acquire) == phase;
+    /* Whoever has forked within the job is alone in the child and waits for no one. */
+    for (int turn = 0; atomic_load_explicit(&team.phase, memory_order_acquire) == phase
+                       && !atomic_load_explicit(&team.forked, memory_order_relaxed);
          turn += turn < TEAM_SPINS_TO_YIELD)
         team_relax(turn);
 }
@@ -297,7 +299,8 @@ static int team_run(team_job job, void *context, int wanted)
     }
     team_call(job, context, threads);
     job(context, 0, threads);
-    for (int turn = 0; atomic_load_explicit(&team.running, memory_order_acquire);
+    for (int turn = 0; atomic_load_explicit(&team.running, memory_order_acquire)
+                       && !atomic_load_explicit(&team.forked, memory_order_relaxed);
          turn += turn < TEAM_SPINS_TO_YIELD)
         team_relax(turn);
     team_release();

@@ -2,4 +2,5 @@
 from cymlp.engine.call cimport batch_t, call_t
 
 cdef void update(
-    call_t *c, batch_t *b, char *gradient, Py_ssize_t offset, Py_ssize_t count) noexcept nogil
+    call_t *c, batch_t *b, char *gradient, Py_ssize_t offset, Py_ssize_t count,
+    int group) noexcept nogil

@@ -7,10 +7,13 @@ from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
-    BY_COLUMNS, BY_ONE, BY_UNITS, SCRATCH_BYTES, batch_t, call_t, step_t)
+    BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, MAX_HYPER, SCRATCH_BYTES, batch_t, call_t,
+    step_t)
 from cymlp.engine.layer_steps cimport by_columns
+from cymlp.engine.outside cimport python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
+from cymlp.engine.update_steps cimport by_pieces, updates_done
 
 cdef extern from "<time.h>" nogil:
     struct timespec:
@@ -80,10 +83,19 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         elif s.split == BY_ONE:
             if thread == 0:
                 reduce(s, c, b)
+        elif s.split == BY_PIECES:
+            by_pieces(s, c, b, thread, threads)
         elif s.split == BY_COLUMNS:
             by_columns(s, c, b, thread, threads)
             if few:
                 team_barrier(threads)
+        elif s.split == BY_CALLER:
+            team_barrier(threads)
+            if thread == 0:
+                python_step(s, c, b, threads)
+            team_barrier(threads)
+            if c.failed:
+                return
         elif few:
             by_panels(s, c, b, thread, threads)
         elif rows > 0:
@@ -91,15 +103,30 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
 
 
 cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:
-    """The batch's sample weights in order; the number of rows where there are none."""
-    cdef double total = 0, weight
+    """The weights of the batch's rows in order; the number of rows where there are none."""
+    cdef double total = 0, weight = 1
     cdef long long row
-    if not c.weighted:
+    cdef int label
+    if not c.weighted and c.label_weight == NULL:
         return <double>b.rows
-    for row in range(b.rows):
-        typed_kernels(1).gather_rows(&weight, 1, &c.sample_weight, c.order, b.first + row, 1)
-        total += weight
+    for row in range(b.first, b.first + b.rows):
+        if c.weighted:
+            typed_kernels(1).gather_rows(&weight, 1, &c.sample_weight, c.order, row, 1)
+        if c.label_weight == NULL:
+            total += weight
+        elif weight != 0:
+            common_kernels().gather_labels(&label, &c.target, c.order, row, 1, c.classes)
+            total += weight * c.label_weight[label]
     return total
+
+
+cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
+    """The few numbers that every update needs, for each group of parameters."""
+    cdef int group
+    for group in range(c.groups):
+        common_kernels().optimizer_prepare(
+            c.optimizer, b.prepared + group * MAX_HYPER, c.hyper + group * MAX_HYPER,
+            updates_done(c, b))
 
 
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
@@ -107,12 +134,14 @@ cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     b.loss = b.metric = b.counted = 0
     b.weight_sum = weight_sum(c, b)
     if c.updates:
-        common_kernels().optimizer_prepare(c.optimizer, b.prepared, c.hyper, b.step)
+        prepare_update(c, b)
     b.piece_first = 0
     while b.piece_first < b.rows:
         b.piece_rows = min(c.chunk, b.rows - b.piece_first)
         b.last_piece = b.piece_first + b.piece_rows == b.rows
         run_piece(c, b, thread, threads)
+        if c.failed:
+            return
         b.piece_first += b.piece_rows
         if not c.updates and not b.last_piece:  # a training step is never left in the middle
             if thread == 0:
@@ -137,9 +166,10 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
     open_batch(c, &b, thread)
     b.step += 1
     run_batch(c, &b, thread, threads)
-    if thread == 0:
+    if thread == 0 and not c.failed:
         c.step = b.step
         c.loss_sum = b.loss
+        c.weights = b.weight_sum
         c.metric_sum = b.metric / b.counted if b.counted else 0.0
 
 
@@ -195,6 +225,8 @@ cdef void train_job(void *context, int thread, int threads) noexcept nogil:
         b.rows = min(c.batch_size, c.rows - b.first)
         b.step += 1
         run_batch(c, &b, thread, threads)
+        if c.failed:
+            return
         epoch_ends = c.rows - b.first - b.rows < (c.batch_size if c.drop_last else 1)
         if thread == 0:
             account(c, &b, epoch_ends)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..checks import as_flag, shown
 from ..plan import parameter_layout
+from ..update import as_update
 from .container import Contents, parse, read_array, read_contents, write
 from .description import describe, parts_of
 from .state import Training, arena_places, as_training, training_text
@@ -65,7 +66,8 @@ def _expected(parts: Mapping[str, Any], with_state: bool) -> dict[str, tuple]:
     layout, _ = parameter_layout(parts["layers"], parts["in_features"], parts["dtype"])
     if not layout:
         raise ValueError("layers: expected at least one Dense layer")
-    return arena_places(layout, parts["optimizer"] if with_state else None)
+    kept = (parts["optimizer"], as_update(parts["update"])) if with_state else ()
+    return arena_places(layout, *kept)
 
 
 def _build(parts: Mapping[str, Any], places: Mapping[str, tuple], arrays: Mapping[str, Any],
@@ -135,7 +137,8 @@ def save(network: Any, path: str | os.PathLike[str], training_state: bool = Fals
     """
     path = checked_path(path)
     training_state = as_flag("training_state", training_state)
-    places = arena_places(network._layout, network.optimizer if training_state else None)
+    kept = (network.optimizer, network.update) if training_state else ()
+    places = arena_places(network._layout, *kept)
     # All at once: what another thread trains meanwhile would be of several steps.
     *counters, arrays = network._engine.snapshot(list(places.values()))
     arrays = dict(zip(places, arrays))

@@ -17,8 +17,10 @@ VERSION = 1
 _KEYS = ("version", "in_features", "layers", "task", "loss", "optimizer", "dtype")
 
 
-def describe(network: Any) -> dict[str, Any]:
+def describe(network: Any, functions: bool = False) -> dict[str, Any]:
     """All of a network but its parameters' values, as plain values.
+
+    What holds a function of the user is refused or, where `functions` is true, stays as it is.
 
     Examples
     --------
@@ -27,13 +29,15 @@ def describe(network: Any) -> dict[str, Any]:
     >>> describe(net)["in_features"]
     3
     """
+    update = {} if network.update.is_plain else {"update": specs.to_dict(network.update)}
     return {
         "version": VERSION,
         "in_features": int(network.in_features),
-        "layers": [specs.to_dict(layer) for layer in network.layers],
+        "layers": [specs.to_dict(layer, functions) for layer in network.layers],
         "task": network.task,
-        "loss": specs.to_dict(network.loss),
+        "loss": specs.to_dict(network.loss, functions),
         "optimizer": specs.to_dict(network.optimizer),
+        **update,
         "dtype": np.dtype(network.dtype).name,
     }
 
@@ -51,7 +55,7 @@ def parts_of(description: Any) -> dict[str, Any]:
         if key not in description:
             raise ValueError(f"description: no value for {key!r}")
     for key in description:
-        if key not in _KEYS:
+        if key not in (*_KEYS, "update"):
             raise ValueError(f"description: expected {choices(_KEYS)}, got {shown(key)}")
     if not isinstance(description["layers"], (list, tuple)):
         raise ValueError(f"layers: expected a list, got {shown(description['layers'])}")
@@ -66,11 +70,14 @@ def parts_of(description: Any) -> dict[str, Any]:
         }
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if task is not None and TASKS[task][1] != loss:
+    if task is not None and type(TASKS[task][1]) is not type(loss):
         raise ValueError(f"loss: expected {TASKS[task][1]!r} for task {task!r}, got {loss!r}")
     return {
         **parts,
         "layers": [specs.from_dict(layer, "layer") for layer in description["layers"]],
         "optimizer": specs.from_dict(description["optimizer"], "optimizer"),
-        **({"loss": loss} if task is None else {"task": task}),
+        "update": specs.from_dict(description["update"], "update") if "update" in description
+        else None,
+        "loss": loss,
+        "task": task,
     }

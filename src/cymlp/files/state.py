@@ -25,13 +25,15 @@ class Training(NamedTuple):
     record: RunRecord | None
 
 
-def arena_places(layout: Iterable[Any], optimizer: Any = None) -> dict[str, tuple[Any, int]]:
+def arena_places(layout: Iterable[Any], *kept: Any) -> dict[str, tuple[Any, int]]:
     """Every array in a network's arena by its name in a file: its parameter and which state.
 
-    -1 stands for the parameter itself; `optimizer` adds its states, as ``parameter.state``.
+    -1 stands for the parameter itself. `kept`, the optimizer and the update around it, add their
+    states, as ``parameter.state``.
     """
+    layout = tuple(layout)
     places = {p.name: (p, -1) for p in layout}
-    for number, state in enumerate(optimizer.states() if optimizer else ()):
+    for number, state in enumerate(state for owner in kept for state in owner.states()):
         places |= {f"{p.name}.{state}": (p, number) for p in layout if p.trained}
     return places
 

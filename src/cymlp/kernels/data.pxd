@@ -26,3 +26,5 @@ cdef void scatter_rows(
 cdef long long find_bad_label(const source_t *source, long long classes) noexcept nogil
 
 cdef long long find_outside(const source_t *source, double low, double high) noexcept nogil
+
+cdef long long find_fraction(const source_t *source) noexcept nogil

@@ -101,3 +101,16 @@ cdef long long find_outside(const source_t *source, double low, double high) noe
                 return row
             column += n
     return -1
+
+
+cdef long long find_fraction(const source_t *source) noexcept nogil:
+    """The first row with a value that is no whole number; -1 if there is none."""
+    cdef Py_ssize_t row, column
+    cdef double value
+    for row in range(source.rows):
+        for column in range(source.columns):
+            convert_row_f64(&value, row_of(source, NULL, row) + column * source.column_stride,
+                            source.column_stride, 1, source.type, source.swapped)
+            if not (-4e15 < value < 4e15 and value == <double><long long>value):
+                return row
+    return -1

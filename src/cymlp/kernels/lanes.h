@@ -129,6 +129,16 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
         for (ptrdiff_t c = whole; c < n; c++) sum[c - whole] += t[c] * (from - x[c]); \
         return sum_lanes_f64(from_array_f64(sum)); \
     } \
+    /* -sum of t[c] log(t[c]), in double; 0 where t[c] is 0. log_f64 takes what is not below 1, so \
+     * it is asked for 1/t, which is finite for all that counts. */ \
+    LANES_INLINE double row_entropy_##suffix(const real *t, ptrdiff_t n) { \
+        double sum[LANES] = {0}; \
+        for (ptrdiff_t c = 0; c < n; c++) { \
+            const double x = t[c]; \
+            sum[c % LANES] += x < 1e-300 ? 0 : x < 1 ? x * log_f64(1 / x) : -x * log_f64(x); \
+        } \
+        return sum_lanes_f64(from_array_f64(sum)); \
+    } \
     /* out[c] = e^(x[c] - shift), where `out` is not NULL; returns their sum. shift >= x[c]. */ \
     LANES_INLINE real row_exp_##suffix(real *out, const real *x, ptrdiff_t n, real shift) { \
         lanes_##suffix sum = {0}; \

@@ -10,6 +10,8 @@ cdef extern from "lanes.h" nogil:
     double row_dot_f64(const double *a, const double *b, Py_ssize_t n) noexcept
     double row_distance_f32(const float *t, const float *x, Py_ssize_t n, double from_) noexcept
     double row_distance_f64(const double *t, const double *x, Py_ssize_t n, double from_) noexcept
+    double row_entropy_f32(const float *t, Py_ssize_t n) noexcept
+    double row_entropy_f64(const double *t, Py_ssize_t n) noexcept
     float row_exp_f32(float *out, const float *x, Py_ssize_t n, float shift) noexcept
     double row_exp_f64(double *out, const double *x, Py_ssize_t n, double shift) noexcept
     float row_softmax_f32(float *y, const float *x, Py_ssize_t n, float max, float factor,
@@ -55,6 +57,14 @@ cdef inline double row_distance(
         return row_distance_f32(t, x, n, from_)
     else:
         return row_distance_f64(t, x, n, from_)
+
+
+cdef inline double row_entropy(const real *t, Py_ssize_t n) noexcept nogil:
+    """-sum(t log(t)), where 0 log(0) is 0"""
+    if real is float:
+        return row_entropy_f32(t, n)
+    else:
+        return row_entropy_f64(t, n)
 
 
 cdef inline real row_exp(real *out, const real *x, Py_ssize_t n, real shift) noexcept nogil:

@@ -3,7 +3,7 @@ from cymlp.kernels.real cimport real
 cdef void pointwise_loss(
     int kind, real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
     const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
-    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    const real *parameters, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
 
 cdef void softmax_cross_entropy_labels(
     real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
@@ -11,6 +11,17 @@ cdef void softmax_cross_entropy_labels(
     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
 
 cdef void softmax_cross_entropy_dense(
+    real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+    const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
+    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+
+cdef void softmax_cross_entropy_weighted(
+    real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+    const int *label, const real *target, Py_ssize_t ldt, const real *class_weight,
+    double smoothing, const real *sample_weight, double scale,
+    Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+
+cdef void kullback_leibler(
     real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
     const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil

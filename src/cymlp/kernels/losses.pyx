@@ -1,30 +1,43 @@
 # cython: language_level=3, cdivision=True
 """Losses fused with their output activation, on logits, and the metrics of a row.
 
-The pointwise losses stand in one table in losses.h; the cross-entropies after a softmax need a
-whole row at once and are written here. All of them have the same meaning: row_loss[r] is
+The pointwise losses stand in one table in losses.h; those after a softmax need a whole row at once
+and are written here. All of them have the same meaning: row_loss[r] is
 w_r times the sum of the row's losses, in double; grad is w_r scale times its derivative, and may
 be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it holds.
 """
 
-from cymlp.kernels.lanes cimport row_distance, row_exp, row_max, row_softmax, row_sum
+from cymlp.kernels.lanes cimport (
+    row_distance, row_entropy, row_exp, row_max, row_softmax, row_sum)
 from cymlp.kernels.real cimport real
 
 ctypedef double (*RowF32)(
-    float *, const float *, const float *, Py_ssize_t, float) noexcept nogil
+    float *, const float *, const float *, Py_ssize_t, float, const float *) noexcept nogil
 ctypedef double (*RowF64)(
-    double *, const double *, const double *, Py_ssize_t, double) noexcept nogil
+    double *, const double *, const double *, Py_ssize_t, double, const double *) noexcept nogil
 
 cdef extern from "losses.h":
+    ctypedef struct Parameter "struct loss_parameter":
+        const char *name
+        double standard
     ctypedef struct Loss "struct loss":
         const char *name
         const char *output_activation
         const char *metric
+        Parameter[2] parameter
+        double low
+        double high
+        int whole
+        int outputs
         RowF32 row_f32
         RowF64 row_f64
     const Loss[1] loss_table
     int LOSS_COUNT
     double log_f64(double x) noexcept nogil
+
+
+cdef enum:
+    WEIGHED = 256       # columns of a target that are weighed at a time
 
 
 cdef inline void leave_out(
@@ -40,8 +53,10 @@ cdef inline void leave_out(
 cdef void pointwise_loss(
         int kind, real *grad, Py_ssize_t ldg, double *row_loss,
         const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
-        const real *sample_weight, double scale,
+        const real *sample_weight, double scale, const real *parameters,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """A loss of the table; `parameters` has its first for every target, then its second."""
+    cdef Py_ssize_t targets = cols // loss_table[kind].outputs
     cdef double weight = 1.0
     cdef real *gradient = NULL
     cdef Py_ssize_t r
@@ -54,10 +69,12 @@ cdef void pointwise_loss(
             leave_out(gradient, row_loss + r, cols)
         elif real is float:
             row_loss[r] = weight * loss_table[kind].row_f32(
-                gradient, logits + r * ldz, target + r * ldt, cols, <float> (weight * scale))
+                gradient, logits + r * ldz, target + r * ldt, targets, <float> (weight * scale),
+                parameters)
         else:
             row_loss[r] = weight * loss_table[kind].row_f64(
-                gradient, logits + r * ldz, target + r * ldt, cols, weight * scale)
+                gradient, logits + r * ldz, target + r * ldt, targets, weight * scale,
+                parameters)
 
 
 cdef void softmax_cross_entropy_labels(
@@ -116,6 +133,90 @@ cdef void softmax_cross_entropy_dense(
             share = factor * mass / total
             for c in range(cols):
                 gradient[c] = gradient[c] * share - factor * t[c]
+
+
+cdef void kullback_leibler(
+        real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+        const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """loss = sum(t (log(t) - log(softmax(z)))): the cross-entropy less the target's entropy."""
+    cdef double weight = 1.0
+    cdef Py_ssize_t r
+    softmax_cross_entropy_dense(grad, ldg, row_loss, logits, ldz, target, ldt, sample_weight,
+                                scale, rows, cols)
+    for r in range(rows):
+        if sample_weight != NULL:
+            weight = sample_weight[r]
+        if weight != 0.0:
+            row_loss[r] -= weight * row_entropy(target + r * ldt, cols)
+
+
+cdef inline void weigh_target(
+        real *weighed, const real *target, Py_ssize_t label, const real *class_weight,
+        double smoothing, Py_ssize_t first, Py_ssize_t size, Py_ssize_t cols) noexcept nogil:
+    """Some columns of the target as it counts, with smoothing and the weights of the classes.
+
+    The weights belong to the terms of dense targets; a label's own weight is the row's.
+    """
+    cdef real share = <real> (smoothing / cols), kept = <real> (1.0 - smoothing)
+    cdef Py_ssize_t c
+    if target != NULL:
+        for c in range(size):
+            weighed[c] = class_weight[first + c] * (kept * target[first + c] + share)
+        return
+    for c in range(size):
+        weighed[c] = class_weight[first + c] * share
+    if first <= label < first + size:
+        weighed[label - first] += kept * class_weight[label]
+
+
+cdef void softmax_cross_entropy_weighted(
+        real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+        const int *label, const real *target, Py_ssize_t ldt, const real *class_weight,
+        double smoothing, const real *sample_weight, double scale,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """The cross-entropy with a target that is smoothed and weighed; labels where there are any."""
+    cdef real[WEIGHED] weighed
+    cdef double weight = 1.0, far
+    cdef real *gradient = NULL
+    cdef const real *z
+    cdef const real *t = NULL
+    cdef real largest, total, mass, factor, share
+    cdef Py_ssize_t r, c, block, first, size, chosen = -1
+    for r in range(rows):
+        z = logits + r * ldz
+        if label != NULL:
+            chosen = label[r]
+        else:
+            t = target + r * ldt
+        if grad != NULL:
+            gradient = grad + r * ldg
+        if sample_weight != NULL:
+            weight = sample_weight[r]
+        if weight == 0.0:
+            leave_out(gradient, row_loss + r, cols)
+            continue
+        largest = row_max(z, cols)
+        mass = 0
+        far = 0
+        for block in range((cols + WEIGHED - 1) // WEIGHED):
+            first = block * WEIGHED
+            size = min(cols - first, <Py_ssize_t> WEIGHED)
+            weigh_target(&weighed[0], t, chosen, class_weight, smoothing, first, size, cols)
+            mass += row_sum(&weighed[0], size)
+            far += row_distance(&weighed[0], z + first, size, largest)
+        total = row_exp(gradient, z, cols, largest)
+        row_loss[r] = weight * (<double> mass * log_f64(total) + far)
+        if gradient == NULL:
+            continue
+        factor = <real> (weight * scale)
+        share = factor * mass / total
+        for block in range((cols + WEIGHED - 1) // WEIGHED):
+            first = block * WEIGHED
+            size = min(cols - first, <Py_ssize_t> WEIGHED)
+            weigh_target(&weighed[0], t, chosen, class_weight, smoothing, first, size, cols)
+            for c in range(size):
+                gradient[first + c] = gradient[first + c] * share - factor * weighed[c]
 
 
 # ---- metrics -----------------------------------------------------------------------
@@ -197,5 +298,11 @@ def table():
     return [{"name": loss_table[kind].name.decode(),
              "kind": kind,
              "output_activation": loss_table[kind].output_activation.decode(),
-             "metric": loss_table[kind].metric.decode()}
+             "metric": loss_table[kind].metric.decode(),
+             "parameters": {loss_table[kind].parameter[i].name.decode():
+                            loss_table[kind].parameter[i].standard
+                            for i in range(2) if loss_table[kind].parameter[i].name[0]},
+             "limits": (loss_table[kind].low, loss_table[kind].high,
+                        bool(loss_table[kind].whole)),
+             "outputs": loss_table[kind].outputs}
             for kind in range(LOSS_COUNT)]

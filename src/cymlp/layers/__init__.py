@@ -8,8 +8,9 @@ from .basic import Activation, AlphaDropout, Dense, Dropout, activation_rows, as
 from .columns import GLU, PReLU, Scale, SwiGLU
 from .combinators import Columns, Concat, Embedding, Residual
 from .normalization import BatchNorm, LayerNorm, RMSNorm
+from .custom import CustomActivation
 from .shapes import Layer
 
-__all__ = ["Activation", "AlphaDropout", "BatchNorm", "Columns", "Concat", "Dense", "Dropout",
-           "Embedding", "GLU", "Layer", "LayerNorm", "PReLU", "RMSNorm", "Residual", "Scale",
-           "SwiGLU", "activation_rows", "as_activation"]
+__all__ = ["Activation", "AlphaDropout", "BatchNorm", "Columns", "Concat", "CustomActivation",
+           "Dense", "Dropout", "Embedding", "GLU", "Layer", "LayerNorm", "PReLU", "Residual",
+           "RMSNorm", "Scale", "SwiGLU", "activation_rows", "as_activation"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..checks import as_flag, as_integer, as_number, choices, shown, spec_repr
 from ..initializers import Initializer, Zeros, as_initializer, is_random
+from .custom import CustomActivation
 from .shapes import Declared, Layer
 
 __all__ = ["Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
@@ -110,7 +111,7 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs.
-    activation : str or Activation
+    activation : str, Activation or CustomActivation
         What is applied to the sums; ``"identity"`` applies nothing.
     bias : bool
         Whether a bias is added.
@@ -149,7 +150,8 @@ class Dense(Layer):
                 f"({units},), got {start!r}, which is for weights"
             )
         object.__setattr__(self, "units", units)
-        object.__setattr__(self, "activation", as_activation(self.activation))
+        if not isinstance(self.activation, CustomActivation):
+            object.__setattr__(self, "activation", as_activation(self.activation))
         object.__setattr__(self, "bias", as_flag("bias", self.bias))
         object.__setattr__(self, "weight_initializer", weight)
         object.__setattr__(self, "bias_initializer", start)

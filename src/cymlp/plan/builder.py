@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..layers import Activation, activation_rows
+from ..layers import Activation, CustomActivation
 from ..layers.shapes import declared_parameters, output_width, walk
+from ..update import as_update
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from . import columns, joins  # noqa: F401  # they register their lowerings
-from .lowering import Flow, lower_layers
+from .lowering import Flow, activation_row, lower_layers
+from .updating import add_update_steps, pieces_of
 
 __all__ = ["build_plan", "parameter_layout"]
 
@@ -23,9 +25,8 @@ CHUNKED_BYTES = 8 << 20
 LARGEST_CHUNK = 8 * ROW_BLOCK
 LARGEST_BYTES = 1 << 46
 
-# What is counted beside each loss.
-METRICS = {"softmax_cross_entropy": "accuracy", "binary_cross_entropy": "binary_accuracy",
-           "mean_squared_error": "absolute_error"}
+# What is counted of each metric where the output activation is not softmax.
+METRICS = {"accuracy": "binary_accuracy", "mean_absolute_error": "absolute_error"}
 
 
 def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, ...], int]:
@@ -50,7 +51,7 @@ def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, 
 
 
 def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
-               target="dense", weighted=False, metric=False) -> Plan:
+               target="dense", weighted=False, metric=False, update=None) -> Plan:
     """The plan of one kind of call.
 
     Parameters
@@ -67,13 +68,16 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
         Whether rows carry a sample weight.
     metric : bool
         Whether the loss's metric is counted too.
+    update : Update, optional
+        What goes around the optimizer's step.
 
     Returns
     -------
     Plan
     """
-    builder = _Builder(kind, layers, in_features, loss, dtype, batch,
-                       optimizer.states() if kind == "train" else ())
+    update = as_update(update)
+    states = (*optimizer.states(), *update.states()) if kind == "train" else ()
+    builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update)
     if kind in ("predict", "forward"):
         builder.prediction()
     else:
@@ -84,10 +88,10 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
 class _Builder:
     """Collects the buffers and steps of one plan."""
 
-    def __init__(self, kind, layers, in_features, loss, dtype, batch, states):
+    def __init__(self, kind, layers, in_features, loss, dtype, batch, states, update):
         self.kind, self.layers, self.loss = kind, layers, loss
         self.dtype = np.dtype(dtype)
-        self.batch, self.states = batch, states
+        self.batch, self.states, self.update = batch, states, update
         self.parameters, self.parameter_bytes = parameter_layout(layers, in_features, dtype)
         self.named = {parameter.name for parameter in self.parameters}
         self.in_features = in_features
@@ -96,9 +100,12 @@ class _Builder:
         self.whole_batch = self.training and any(
             layer.whole_batch for _, layer, _ in self._walk())
         self.chunk = self._chunk_rows()
-        self.pieces = -(-batch // self.chunk) if self.training else 1
-        self.keeps_gradients = kind == "gradients" or self.pieces > 1 or any(
-            layer.keeps_gradient for _, layer, _ in self._walk())
+        # Where more happens than the optimizer's step, that goes over all parameters afterwards.
+        self.flat = () if kind != "train" or update.is_plain else pieces_of(
+            self.parameters, update, self.dtype.itemsize)
+        self.keeps_gradients = self.training and (
+            kind == "gradients" or bool(self.flat) or batch > self.chunk
+            or any(layer.keeps_gradient for _, layer, _ in self._walk()))
         self.sample_weight: str | None = None
         self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
         self.users: dict[str, int] = {}
@@ -127,6 +134,10 @@ class _Builder:
     def vector(self, name: str, dtype: str) -> str:
         """A new array of the workspace with one number for each row of a chunk."""
         return self._new(name, 0, dtype, 0)
+
+    def numbers(self, name: str, count: int) -> str:
+        """A new array of the workspace with `count` numbers in float64."""
+        return self._new(name, count, "float64", 1)
 
     def marks(self, name: str, count: int) -> str:
         """A new array of the workspace with a byte for each of `count` things."""
@@ -206,7 +217,10 @@ class _Builder:
 
     def activation_forward(self, activation, columns, x, out) -> None:
         attributes = {"columns": columns}
-        if activation.name == "softmax":
+        if isinstance(activation, CustomActivation):
+            self.add("python_forward", attributes | {"function": activation.forward},
+                     split="caller", x=x, out=out)
+        elif activation.name == "softmax":
             self.add("softmax_forward", attributes, x=x, out=out)
         else:
             self.add("activation_forward", attributes | self.activation_attributes(activation),
@@ -217,11 +231,15 @@ class _Builder:
 
         It becomes the end of the product that made the gradient, if that is the last step.
         """
-        row = activation_rows()[activation.name]
+        row = activation_row(activation)
         saved = output if row["saves"] == "output" else x
         if activation.name == "identity":
             return gradient
         out = self.gradient_over(gradient, f"{path}.activation", columns)
+        if isinstance(activation, CustomActivation):
+            self.add("python_backward", {"columns": columns, "function": activation.backward},
+                     split="caller", x=gradient, out=out, saved=saved)
+            return out
         if activation.name == "softmax":
             self.add("softmax_backward", {"columns": columns}, x=gradient, out=out, saved=saved)
             return out
@@ -250,10 +268,18 @@ class _Builder:
 
     def prediction(self) -> None:
         logits, _ = self.forward()
-        if self.kind == "predict" and self.loss.output_activation != "identity":
-            self.activation_forward(Activation(self.loss.output_activation), self.out_features,
-                                    logits.name, logits.name)
+        if self.kind == "predict":
+            self.output_activation(logits.name, logits.name)
         self.add("scatter_output", {"columns": self.out_features}, x=logits.name)
+
+    def output_activation(self, x: str, out: str) -> None:
+        """The activation that belongs to the loss; of some columns only, where it says so."""
+        name = self.loss.output_activation
+        if name in ("exp", "mean_and_variance"):
+            kept = 0 if name == "exp" else self.loss.target_features(self.out_features)
+            self.add("exponential", {"columns": self.out_features, "targets": kept}, x=x, out=out)
+        elif name != "identity":
+            self.activation_forward(Activation(name), self.out_features, x, out)
 
     def learning(self, target: str, weighted: bool, metric: bool) -> None:
         """Forward, loss and, unless this only evaluates, backward and update."""
@@ -262,25 +288,45 @@ class _Builder:
             self.add("gather_weight", out=self.sample_weight)
         logits, backward = self.forward()
         outputs = self.out_features
-        operands = {"x": logits.name, "target": self.gather_target(target, outputs)}
+        settings = self.loss.attributes(outputs)
+        repeat = settings.pop("repeat", 1)
+        operands = {"x": logits.name, "target": self.gather_target(target, repeat)}
         attributes = {"columns": outputs, "labels": target == "labels"}
-        gradient = self.buffer("gradient.logits", outputs) if self.training else None
+        compiled = self.loss.kernel == "compiled_loss"      # it always writes a gradient
+        gradient = self.buffer("gradient.logits", outputs) if self.training or compiled else None
+        metric = metric and self.loss.metric is not None
         if metric:
-            self.add("row_metric", attributes | {"metric": METRICS[self.loss.kernel]},
-                     row_values=self.vector("row_metric", "float64"), **operands)
-        self.add(self.loss.kernel, attributes, out=gradient, sample_weight=self.sample_weight,
-                 row_values=self.vector("row_loss", "float64"), **operands)
+            self.row_metric(attributes, settings.get("targets", outputs), **operands)
+        self.add(self.loss.kernel, attributes | settings, out=gradient,
+                 sample_weight=self.sample_weight, row_values=self.vector("row_loss", "float64"),
+                 split="caller" if self.loss.kernel == "python_loss" else "rows", **operands)
         if self.training:
             backward(gradient)
         self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
                  row_values="row_metric" if metric else None)
         self.steps += self.updates
+        if self.flat:
+            add_update_steps(self, self.update, self.flat)
 
-    def gather_target(self, target: str, outputs: int) -> str:
+    def row_metric(self, attributes, columns, x, target) -> None:
+        """The loss's metric of every row; of rates it is that of the output as predicted."""
+        if self.loss.output_activation == "exp":
+            x, logits = self.buffer("output", self.out_features), x
+            self.output_activation(logits, x)
+        name = METRICS[self.loss.metric]
+        if self.loss.output_activation == "softmax":
+            name = "accuracy"
+        self.add("row_metric", attributes | {"columns": columns, "metric": name}, x=x,
+                 target=target, row_values=self.vector("row_metric", "float64"))
+
+    def gather_target(self, target: str, repeat: int) -> str:
         if target == "labels":
-            self.add("gather_labels", {"columns": outputs}, out=self.vector("labels", "int32"))
+            self.add("gather_labels", {"columns": self.out_features},
+                     out=self.vector("labels", "int32"))
             return "labels"
-        self.add("gather_target", out=self.buffer("target", outputs))
+        columns = repeat * self.loss.target_features(self.out_features)
+        attributes = {"columns": columns, "repeat": repeat} if repeat > 1 else {}
+        self.add("gather_target", attributes, out=self.buffer("target", columns))
         return "target"
 
     def finish(self) -> Plan:
@@ -291,8 +337,7 @@ class _Builder:
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
                     self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
-                    buffers, size,
-                    tuple(self.steps))
+                    buffers, size, tuple(self.steps), self.update, self.flat)
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:
         """All buffers with their places in the workspace, and its size."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ALIGNMENT", "Buffer", "Parameter", "Plan", "Step", "round_up", "separate_results"]
+from ..update import Update
+
+__all__ = ["ALIGNMENT", "Buffer", "Parameter", "Piece", "Plan", "Step", "round_up", "separate_results"]
 
 ALIGNMENT = 64          # bytes: every array begins at a multiple, every row is padded to one
 
@@ -32,6 +34,24 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a parameter that one thread updates at a time.
+
+    They lie one after another, `width` numbers each, of which the first `columns` are real.
+    `group` is the number of the parameter's group in the update; a `sparse` row is left as it is
+    where its gradient is zero.
+    """
+
+    offset: int
+    rows: int
+    width: int
+    columns: int
+    group: int
+    penalized: bool
+    sparse: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Buffer:
     """An array of the workspace, `leading` elements from row to row.
 
@@ -51,7 +71,8 @@ class Step:
     """One call of a kernel.
 
     `operands` names a buffer or parameter for each role; `split` says how threads share the work:
-    "rows" of the chunk, "columns", "units" (pieces of the parameters) or "once"; where `wait` is
+    "rows" of the chunk, "columns", "units" (pieces of the
+    parameters that a layer updates), "pieces" (those of all parameters) or "once"; where `wait` is
     true, every thread waits for all others before it begins.
     """
 
@@ -92,6 +113,8 @@ class Plan:
     buffers: tuple[Buffer, ...]
     workspace_bytes: int
     steps: tuple[Step, ...]
+    update: Update = Update()
+    pieces: tuple[Piece, ...] = ()
 
     @property
     def multiply_adds(self) -> int:

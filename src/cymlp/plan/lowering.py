@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..layers import Activation, AlphaDropout, Dense, Dropout, activation_rows
+from ..layers import Activation, AlphaDropout, CustomActivation, Dense, Dropout, activation_rows
 
-__all__ = ["Backward", "Flow", "lower_layers", "lowers"]
+__all__ = ["Backward", "Flow", "activation_row", "lower_layers", "lowers"]
 
 
 class Flow(NamedTuple):
@@ -59,10 +59,16 @@ def lower_layers(b, path: str, layers, flow: Flow) -> tuple[Flow, Backward]:
     return flow, backward
 
 
+def activation_row(activation):
+    """What the kernels' table says of an activation; of the user's own, what that says itself."""
+    custom = isinstance(activation, CustomActivation)
+    return activation.row if custom else activation_rows()[activation.name]
+
+
 @lowers(Dense)
 def _dense(b, path, layer, x):
     """The activation follows in the same step where that loses nothing."""
-    row = activation_rows()[layer.activation.name]
+    row = activation_row(layer.activation)
     out = sums = b.output(path, layer.units)
     attributes = {"inputs": x.width, "outputs": layer.units}
     operands = {"x": x.name, "weight": f"{path}.weight", "bias": b.parameter(path, "bias")}
@@ -91,7 +97,7 @@ def _dense(b, path, layer, x):
     return Flow(out, layer.units, True), backward
 
 
-@lowers(Activation)
+@lowers(Activation, CustomActivation)
 def _activation(b, path, layer, x):
     out = b.output_over(x, path)
     b.activation_forward(layer, x.width, x.name, out)

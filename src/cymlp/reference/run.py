@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from cymlp.plan import Plan, Step, separate_results
-from cymlp.reference import activations, dense, losses, optimizers, rng
+from cymlp.reference import activations, dense, rng
 from cymlp.reference.layer_steps import LAYER_STEPS
+from cymlp.reference.loss_steps import LOSS_STEPS, count, loss_step
 from cymlp.reference.operands import activation_of, operand, slope_of
+from cymlp.reference.updating import step_with_rules, step_without_rules
 
 __all__ = ["Run", "StepDifference", "compare", "run_plan"]
 
@@ -140,15 +142,18 @@ def run_plan(plan, parameters, X, y=None, sample_weight=None, *, key=0, step=1, 
         for name, array in _results(item, values, call).items():
             if item.op in _UPDATES:
                 run.gradients[name] = array
-                if optimizer is not None:
+                if optimizer is not None and not plan.pieces:
                     rows = _rows_in_use(item, values)
                     _update(optimizer, parameters[name], array, name, step, states, rows)
             elif item.op == "batch_running" and optimizer is not None:
                 parameters[name][...] = array
             elif item.op == "reduce":
-                found[name] = array / _count(plan, name, values, call)
+                found[name] = array / count(plan, name, values, call)
             else:
                 values[name] = run.buffers[name] = array
+    if plan.pieces and optimizer is not None:
+        step_with_rules(optimizer, plan.update, parameters, run.gradients,
+                        {} if states is None else states, step)
     return Run(run.buffers, run.gradients, **found)
 
 
@@ -188,6 +193,7 @@ def compare(network, X, y, sample_weight=None, *, tolerance=None):
     """
     if tolerance is None:
         tolerance = 64 * float(np.finfo(network.dtype).eps)
+    X, y, sample_weight, _ = network._learning_arrays(X, y, sample_weight)
     plan, engine_loss, values, gradients = _engine_run(network, X, y, sample_weight)
     call = _as_call(X, y, sample_weight, network._engine.key, network._engine.step + 1)
     differences = []
@@ -198,7 +204,7 @@ def compare(network, X, y, sample_weight=None, *, tolerance=None):
             if step.op in _UPDATES:
                 got = gradients[name]
             elif step.op == "reduce":
-                got, divisor = engine_loss, _count(plan, name, values, call)
+                got, divisor = engine_loss, count(plan, name, values, call)
             error = _error(got, expected / divisor, moved[name] / divisor)
             differences.append(
                 StepDifference(number, str(step), name, error, error <= tolerance))
@@ -258,18 +264,6 @@ def _as_call(X, y, sample_weight, key, step):
     return _Call(X, None if y is None else np.asarray(y), sample_weight, key, step)
 
 
-def _count(plan: Plan, name: str, values, call):
-    """What the sum over the rows is divided by to give the mean."""
-    if name == "metric":
-        weight = values.get("sample_weight")
-        return float(len(call.X) if weight is None else max(np.count_nonzero(weight), 1))
-    loss = next(step for step in plan.steps if step.op not in _OPS)
-    columns = 1 if loss.op == "softmax_cross_entropy" else loss.attributes["columns"]
-    weighted = "sample_weight" in loss.operands
-    weight = values["sample_weight"].sum() if weighted else len(call.X)
-    return weight * columns if weight else 1.0
-
-
 def _rows_in_use(step, values):
     """Of an embedding's table only the rows that the batch names are updated."""
     if step.op != "embedding_update":
@@ -284,10 +278,9 @@ def _update(optimizer, parameter, gradient, name, step, states, rows):
     kept = {} if states is None else states.setdefault(name, {})
     for state in optimizer.states():
         kept.setdefault(state, np.full(gradient.shape, optimizer.initial_state(state)))
-    function = getattr(optimizers, f"{optimizer.kernel}_update")
     part = parameter[rows].copy()
     parts = {state: array[rows].copy() for state, array in kept.items()}
-    function(part, gradient[rows], **parts, step=step, **optimizer.hyper())
+    step_without_rules(optimizer, part, gradient[rows], parts, step)
     parameter[rows] = part
     for state, array in parts.items():
         kept[state][rows] = array
@@ -297,17 +290,13 @@ def _update(optimizer, parameter, gradient, name, step, states, rows):
 
 
 def _results(step: Step, values, call) -> dict[str, np.ndarray]:
-    return _OPS.get(step.op, _loss)(step, values, call)
+    return _OPS.get(step.op, loss_step)(step, values, call)
 
 
 def _gather_input(step, values, call):
     weight = operand(step, values, "sample_weight")
     X = call.X if weight is None else np.where(weight[:, None] != 0, call.X, 0.0)
     return {step.operands["out"]: X}
-
-
-def _gather_target(step, values, call):
-    return {step.operands["out"]: np.asarray(call.y, np.float64).reshape(len(call.X), -1)}
 
 
 def _gather_labels(step, values, call):
@@ -338,33 +327,6 @@ def _dropout(step, values, call):
     return {step.operands["out"]: rng.dropout(
         operand(step, values, "x"), step.attributes["rate"], key=call.key, step=call.step,
         layer=step.attributes["layer"])}
-
-
-def _row_metric(step, values, call):
-    name = {"accuracy": "correct_dense", "binary_accuracy": "correct_binary",
-            "absolute_error": "absolute_error"}[step.attributes["metric"]]
-    if step.attributes["labels"]:
-        name = "correct_labels"
-    metric = getattr(losses, name)
-    return {step.operands["row_values"]: metric(operand(step, values, "x"),
-                                                operand(step, values, "target"))}
-
-
-def _loss(step, values, call):
-    """Each row's loss, weighted and summed over the columns; the gradient of the mean."""
-    loss = getattr(losses, step.op)
-    logits, target = operand(step, values, "x"), operand(step, values, "target")
-    weight = operand(step, values, "sample_weight")
-    columns = 1 if step.op == "softmax_cross_entropy" else logits.shape[1]
-    rows = columns * np.array([loss(z[None], t[None])[0]
-                               for z, t in zip(logits, target, strict=True)])
-    if weight is not None:
-        counted = weight != 0
-        rows = np.multiply(weight, rows, where=counted, out=np.zeros(len(rows)))
-    results = {step.operands["row_values"]: rows}
-    if "out" in step.operands:
-        results[step.operands["out"]] = loss(logits, target, weight)[1]
-    return results
 
 
 def _reduce(step, values, call):
@@ -413,11 +375,13 @@ def _scatter_output(step, values, call):
 _UPDATES = {"dense_update", "column_update", "embedding_update"}
 # Every other op is the name of a loss.
 _OPS = {
-    "gather_input": _gather_input, "gather_target": _gather_target,
-    "gather_labels": _gather_labels, "gather_weight": _gather_weight,
+    "gather_input": _gather_input, "gather_labels": _gather_labels, "gather_weight": _gather_weight,
     "dense_forward": _dense_forward, "activation_forward": _activation_forward,
-    "softmax_forward": _softmax_forward, "dropout": _dropout, "row_metric": _row_metric,
+    "softmax_forward": _softmax_forward, "dropout": _dropout,
     "reduce": _reduce, "softmax_backward": _softmax_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,
-    "dense_update": _dense_update, "scatter_output": _scatter_output, **LAYER_STEPS,
+    "dense_update": _dense_update, "scatter_output": _scatter_output, **LAYER_STEPS, **LOSS_STEPS,
+    # What goes around the update is done at the end, on whole arrays.
+    **dict.fromkeys(("prepare_gradients", "apply_update", "max_norm", "average"),
+                    lambda step, values, call: {}),
 }

@@ -1,0 +1,1 @@
+# Nothing for Python: what goes around the optimizer's step.
