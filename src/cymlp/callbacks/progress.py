@@ -66,7 +66,7 @@ class Progress(Callback):
         values = [f"{name} {value:.4f}" for name, value in logs.items() if name != "time"]
         if self._bar is not None:
             self._bar.set_postfix_str("  ".join(values), refresh=False)
-            self._bar.update(1)
+            self._bar.update(epoch + 1 - self._bar.n)  # also of a run that is gone on with
             return
         number = f"{epoch + 1}/{self.epochs}" if self.epochs else f"{epoch + 1}"
         self._waiting = "  ".join([f"epoch {number}", *values])
