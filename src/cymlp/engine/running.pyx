@@ -28,5 +28,6 @@ cdef int run_call(
         rows = call.rows_done - rows if job == train_job else call.rows
         if tuned:
             tuner_learn(tuner, threads, seconds() - begun, <double>rows)
-        if job != train_job or call.stop or call.epochs_done == call.epochs:
+        if job != train_job or call.stop or call.epochs_done == call.epochs \
+                or call.batches_left == 0:
             return threads

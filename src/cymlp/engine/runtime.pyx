@@ -10,11 +10,13 @@ cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
-from cymlp.engine.checking cimport check_codes, check_target, check_weight
+from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
+                                    take_weight)
 from cymlp.engine.gate cimport Gate
 from cymlp.engine.layouts cimport copy_in, copy_out
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.lbfgs cimport lbfgs_run, search_t
+from cymlp.engine.place cimport check_place, enter_place, leave_place
 from cymlp.engine.program cimport Program
 from cymlp.engine.running cimport run_call
 from cymlp.engine.sources cimport are_apart, describe, is_plain
@@ -181,6 +183,16 @@ cdef class Engine:
         try:
             return (self.key, self.step, self.epoch,
                     (<char *>self.arena.data)[:self.arena.size])
+        finally:
+            self.gate.leave(False)
+
+    def snapshot(self, list places):
+        """(key, step, epoch, arrays) of one moment; a place is what `read` takes."""
+        self.gate.enter(False)
+        try:
+            return (self.key, self.step, self.epoch, [
+                copy_out(self.kernels, self._place(parameter, state), parameter, self.dtype)
+                for parameter, state in places])
         finally:
             self.gate.leave(False)
 
@@ -421,32 +433,43 @@ cdef class Engine:
         return self._mean_loss(call), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
-            cnp.ndarray target not None, weight, bint labels, cnp.ndarray order, long long batch_size,
-            long long epochs, bint shuffle, bint drop_last):
-        """Whole epochs in one call.
+            cnp.ndarray target not None, weight, bint labels, cnp.ndarray order,
+            cnp.ndarray results, cnp.ndarray place, long long batch_size, bint shuffle,
+            bint drop_last, long long batches):
+        """Whole epochs in one call, or no more than some batches of them (below 0: all).
 
-        Returns (losses, metrics, seconds), one entry for each epoch. A signal whose
-        handler raises ends it early, between two steps.
+        `order` is memory for the order of the rows, and within an epoch it holds the epoch's.
+        `results` of shape (3, epochs) gets loss, metric and seconds of each epoch that comes to
+        its end; `epoch` says how many did, also where a signal's handler raises between two
+        steps. The call begins at `place` and says there where it ended (`cymlp.runs.PLACE`).
         """
         cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        self._check_target(call, target, labels)
-        check_weight(call, weight, self.code)
-        cdef cnp.ndarray losses = np.zeros(epochs), metrics = np.zeros(epochs)
-        cdef cnp.ndarray times = np.zeros(epochs)
+        cdef double *values = <double *>cnp.PyArray_DATA(place)
+        cdef double *result = <double *>cnp.PyArray_DATA(results)
+        check_place(call.x.rows, order, results, place, shuffle)
+        if values[0] == 0:
+            self._check_target(call, target, labels)
+            check_weight(call, weight, self.code)
+        else:       # the values have been looked at when the epoch began
+            take_target(call, target)
+            take_weight(call, weight)
         call.order = <long long *>cnp.PyArray_DATA(order) if shuffle else NULL
         call.shuffle = shuffle
         call.drop_last = drop_last
         call.batch_size = batch_size
-        call.epochs = epochs
-        call.epoch_loss = <double *>cnp.PyArray_DATA(losses)
-        call.epoch_metric = <double *>cnp.PyArray_DATA(metrics)
-        call.epoch_seconds = <double *>cnp.PyArray_DATA(times)
-        self._run(call, program, train_job, threads)
-        done = call.epochs_done
+        call.batches_left = batches
+        call.epochs = results.shape[1]
+        call.epoch_loss = result
+        call.epoch_metric = result + call.epochs
+        call.epoch_seconds = result + 2 * call.epochs
+        enter_place(call, values)
+        try:
+            self._run(call, program, train_job, threads)
+        finally:
+            leave_place(call, values)
         self._keep(program, memory)
-        return losses[:done], metrics[:done], times[:done]
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels, Py_ssize_t history,
