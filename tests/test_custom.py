@@ -253,7 +253,7 @@ BAD = {
     "raises": (failing, Fault, "as it was told"),
     "no pair": (lambda o, t: o, TypeError, r"expected \(loss, gradient\) as its result, got nd"),
     "shape of the gradient": (lambda o, t: (0.0, o[:1]), ValueError,
-                              r"expected an gradient of shape \(40, 3\), got shape \(1, 3\)"),
+                              r"expected shape \(40, 3\) of its gradient, got shape \(1, 3\)"),
     "shape of the loss": (lambda o, t: (o, o), ValueError,
                           r"expected a loss of shape \(40,\), .*or one number, got shape"),
     "dtype": (lambda o, t: (0.0, o.astype(complex)), TypeError, "got dtype complex128"),
@@ -261,7 +261,7 @@ BAD = {
 }
 BAD_ACTIVATIONS = {
     "forward": (cymlp.CustomActivation(lambda x: x[:, :1], sine_backward), ValueError,
-                r"expected an array of shape \(40, 300\), got shape \(40, 1\)"),
+                r"expected shape \(40, 300\) of its result, got shape \(40, 1\)"),
     "backward": (cymlp.CustomActivation(np.sin, failing), Fault, "as it was told"),
 }
 
@@ -315,7 +315,8 @@ def test_a_fault_in_an_epoch_leaves_whole_steps(count, forced):
 def test_one_number_is_not_enough_where_rows_have_weights():
     X, y, weight = data(40)
     network = make(mean_of_squares)
-    with pytest.raises(ValueError, match=r"expected a loss of shape \(40,\), one for each row, got"):
+    message = r"expected a loss of shape \(40,\), one for each row, got"
+    with pytest.raises(ValueError, match=message):
         network.train_step(X, y, weight)
 
 

@@ -77,7 +77,7 @@ def check_output(layers, task, loss, out_features, dtype) -> int:
         raise ValueError(f"layers: expected logits from the last layer, as {loss.name} applies "
                          f"{last} itself, got activation {last!r} there too")
     if isinstance(loss, CompiledLoss) and loss.dtype != dtype:
-        raise ValueError(f"loss: expected a compiled loss of dtype '{dtype}', as the network's is, "
+        raise ValueError(f"loss: expected a compiled loss of dtype '{dtype}', as the network has, "
                          f"got one of '{loss.dtype}'")
     loss.attributes(out_features)
     return loss.target_features(out_features)

@@ -37,7 +37,7 @@ from .layers import (
     RMSNorm,
     Scale,
 )
-from .losses import LOSSES, CompiledLoss, CustomLoss
+from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
 from .update import Group, Update
 
@@ -50,7 +50,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "initializer": (
         GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
     ),
-    "loss": LOSSES,
+    "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
     "optimizer": OPTIMIZERS,
@@ -86,8 +86,8 @@ def to_dict(spec: Any, functions: bool = False) -> Any:
     if isinstance(spec, _CUSTOM):
         if functions:
             return spec
-        raise TypeError(f"{type(spec).__name__}: expected a network without it, as a file holds no "
-                        "code; a function of your own cannot be saved")
+        raise TypeError(f"{type(spec).__name__}: expected a network without it, as a file holds "
+                        "no code; a function of your own cannot be saved")
     if not any(isinstance(spec, group) for group in _GROUPS.values()):
         raise TypeError(f"spec: expected a specification, got {shown(spec)}")
     plain: dict[str, Any] = {"type": type(spec).__name__}
@@ -134,7 +134,7 @@ def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
     ...
     ValueError: activation: expected type 'Activation', got 'Popen'
     """
-    if isinstance(plain, _CUSTOM):      # left as it was by `to_dict`; no file can hold such a thing
+    if isinstance(plain, _CUSTOM):      # left as it was by `to_dict`; no file can hold such
         return plain
     by_name = {cls.__name__: cls for cls in _GROUPS[group]}
     if not isinstance(plain, dict):

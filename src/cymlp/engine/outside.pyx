@@ -56,7 +56,7 @@ cdef int call(const step_t *s, call_t *c, batch_t *b) except -1:
         result = function(x)
     else:
         result = function(x, copy_of(c, b, &s.saved, s.columns))
-    return put(c, b, &s.out, checked(function, "array", result, x.shape))
+    return put(c, b, &s.out, checked(function, "result", result, x.shape))
 
 
 cdef str name_of(object function):
@@ -94,7 +94,7 @@ cdef object checked(object function, str what, object value, object shape):
         raise TypeError(f"{name_of(function)}: expected real numbers as its {what}, "
                         f"got dtype {array.dtype}")
     if shape is not None and array.shape != shape:
-        raise ValueError(f"{name_of(function)}: expected an {what} of shape {shape}, "
+        raise ValueError(f"{name_of(function)}: expected shape {shape} of its {what}, "
                          f"got shape {array.shape}")
     return array
 

@@ -139,11 +139,11 @@ cdef void kullback_leibler(
         real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
         const real *target, Py_ssize_t ldt, const real *sample_weight, double scale,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
-    """loss = sum(t (log(t) - log(softmax(z)))): the cross-entropy less the target's own entropy."""
+    """loss = sum(t (log(t) - log(softmax(z)))): the cross-entropy less the target's entropy."""
     cdef double weight = 1.0
     cdef Py_ssize_t r
-    softmax_cross_entropy_dense(grad, ldg, row_loss, logits, ldz, target, ldt, sample_weight, scale,
-                                rows, cols)
+    softmax_cross_entropy_dense(grad, ldg, row_loss, logits, ldz, target, ldt, sample_weight,
+                                scale, rows, cols)
     for r in range(rows):
         if sample_weight != NULL:
             weight = sample_weight[r]
@@ -175,7 +175,7 @@ cdef void softmax_cross_entropy_weighted(
         const int *label, const real *target, Py_ssize_t ldt, const real *class_weight,
         double smoothing, const real *sample_weight, double scale,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
-    """The cross-entropy with a target that is smoothed and weighed; labels where they are given."""
+    """The cross-entropy with a target that is smoothed and weighed; labels where there are any."""
     cdef real[WEIGHED] weighed
     cdef double weight = 1.0, far
     cdef real *gradient = NULL

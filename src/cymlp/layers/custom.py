@@ -21,8 +21,8 @@ class CustomActivation(Layer):
     some rows, and what they say of a row must depend on that row alone.
 
     What they raise ends the call, with parameters and optimizer as the last whole step left them;
-    they must not use the network that is at work. Such a network can be pickled where its functions
-    can, but not saved to a file: a file holds no code.
+    they must not use the network that is at work. Such a network can be pickled where its
+    functions can, but not saved to a file: a file holds no code.
 
     Parameters
     ----------

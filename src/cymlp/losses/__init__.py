@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks import choices, shown
-from .base import Loss
+from .base import Loss, PointwiseLoss
 from .classes import (
     BinaryCrossEntropy,
     CategoricalCrossEntropy,
@@ -34,17 +34,19 @@ from .values import (
 __all__ = [
     "LOSSES", "TASKS", "BinaryCrossEntropy", "CategoricalCrossEntropy", "CompiledLoss",
     "CustomLoss", "FocalLoss", "GaussianLoss", "Hinge", "HuberLoss", "KullbackLeibler", "LogCosh",
-    "Loss", "MeanAbsoluteError", "MeanSquaredError", "PoissonLoss", "QuantileLoss",
-    "SmoothL1Loss", "SquaredHinge", "as_loss",
+    "Loss", "MeanAbsoluteError", "MeanSquaredError", "PointwiseLoss", "PoissonLoss",
+    "QuantileLoss", "SmoothL1Loss", "SquaredHinge", "as_loss",
 ]
 
-#: Every loss that can be saved; a new one gets its name and its place in files here.
+#: Every loss with a specification of its own. A row of the kernels' table that none of them
+#: stands for is a loss too, by the row's name.
 LOSSES: tuple[type[Loss], ...] = (
     MeanSquaredError, MeanAbsoluteError, HuberLoss, SmoothL1Loss, LogCosh, PoissonLoss,
     GaussianLoss, QuantileLoss, BinaryCrossEntropy, CategoricalCrossEntropy, FocalLoss, Hinge,
     SquaredHinge, KullbackLeibler,
 )
 
+_KERNELS = {cls().kernel for cls in LOSSES} | {BinaryCrossEntropy(1.0).kernel}
 _BY_NAME = {cls.name: cls for cls in LOSSES}
 
 #: task -> (output activation, loss)
@@ -75,6 +77,10 @@ def as_loss(value: Any) -> Loss:
     if isinstance(value, str):
         if value in _BY_NAME:
             return _BY_NAME[value]()
+        from .. import kernels
+
+        if value in kernels.loss_table().keys() - _KERNELS:
+            return PointwiseLoss(value)
         raise ValueError(f"loss: expected {choices(_BY_NAME)}, got {shown(value)}")
     if callable(value) and not isinstance(value, type):
         return CustomLoss(value)

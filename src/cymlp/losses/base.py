@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..checks import as_number, shown
+from ..checks import as_number, as_text, shown
 
-__all__ = ["Loss", "TableLoss", "as_numbers"]
+__all__ = ["Loss", "PointwiseLoss", "TableLoss", "as_numbers"]
 
 
 class Loss:
@@ -70,6 +71,10 @@ class TableLoss(Loss):
         """As the table says."""
         return self.row["limits"]
 
+    def setting(self, name: str) -> Any:
+        """The value of a parameter: a number, or one for each output."""
+        return getattr(self, name)
+
     def target_features(self, out_features: int) -> int:
         """One for each output, or for two where the table says so."""
         outputs = self.row["outputs"]
@@ -83,11 +88,53 @@ class TableLoss(Loss):
         values = self.target_features(out_features)
         found: dict[str, Any] = {"values": values, "targets": values}
         for name in self.row["parameters"]:
-            value = found[name] = getattr(self, name)
+            value = found[name] = self.setting(name)
             if isinstance(value, tuple) and len(value) != out_features:
                 raise ValueError(f"{name}: expected one number, or {out_features} of them, one "
                                  f"for each output, got {len(value)}")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class PointwiseLoss(TableLoss):
+    """A row of the table that has no specification of its own, with its parameters' defaults.
+
+    Parameters
+    ----------
+    kernel : str
+        Its name in the table.
+
+    Examples
+    --------
+    >>> PointwiseLoss("log_cosh_loss").output_activation
+    'identity'
+    """
+
+    kernel: str  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        from .. import kernels
+
+        as_text("loss", self.kernel, kernels.loss_table())
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """That of the row."""
+        return self.kernel
+
+    @property
+    def output_activation(self) -> str:  # type: ignore[override]
+        """As the table says."""
+        return self.row["output_activation"]
+
+    @property
+    def metric(self) -> str:  # type: ignore[override]
+        """As the table says."""
+        return self.row["metric"]
+
+    def setting(self, name: str) -> Any:
+        """The table's default."""
+        return self.row["parameters"][name]
 
 
 def as_numbers(name: str, value: Any, **bounds: float) -> float | tuple[float, ...]:

@@ -309,7 +309,7 @@ class _Builder:
             add_update_steps(self, self.update, self.flat)
 
     def row_metric(self, attributes, columns, x, target) -> None:
-        """The loss's metric of every row; where that is one of rates, of the output as predicted."""
+        """The loss's metric of every row; of rates it is that of the output as predicted."""
         if self.loss.output_activation == "exp":
             x, logits = self.buffer("output", self.out_features), x
             self.output_activation(logits, x)

@@ -20,7 +20,7 @@ def _function(name: str) -> Any:
     for module in (losses, class_losses, value_losses):
         if name in module.__all__:
             return getattr(module, name)
-    raise ValueError(f"plan: expected steps of the reference, got {name!r}, which is compiled code")
+    raise ValueError(f"plan: expected steps of the reference, got {name!r}, compiled code")
 
 
 def loss_step(step, values, call):
