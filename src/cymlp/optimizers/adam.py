@@ -28,6 +28,8 @@ class Adam(Optimizer):
         This many times the parameter is added to its gradient.
     amsgrad : bool
         Divides by the largest second moment so far (the AMSGrad variant).
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Adam(Optimizer):
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "amsgrad")
         set_betas(self)
@@ -94,6 +97,8 @@ class AdamW(Optimizer):
         The parameter shrinks by ``learning_rate * weight_decay`` of itself in a step.
     amsgrad : bool
         Divides by the largest second moment so far.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -113,6 +118,7 @@ class AdamW(Optimizer):
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "amsgrad")
         set_betas(self)
@@ -139,6 +145,8 @@ class NAdam(Optimizer):
         How fast the momentum approaches ``betas[0]``.
     decoupled_weight_decay : bool
         The parameter shrinks by ``learning_rate * weight_decay`` instead, as in AdamW.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -158,6 +166,7 @@ class NAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay",
                     "momentum_decay", least=0.0)
         set_checked(self, as_flag, "decoupled_weight_decay")
@@ -183,6 +192,8 @@ class RAdam(Optimizer):
         This many times the parameter is added to its gradient.
     decoupled_weight_decay : bool
         The parameter shrinks by ``learning_rate * weight_decay`` instead, as in AdamW.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -201,6 +212,7 @@ class RAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "decoupled_weight_decay")
         set_betas(self)
@@ -223,6 +235,8 @@ class Adamax(Optimizer):
         Added to the size of a gradient.
     weight_decay : float
         This many times the parameter is added to its gradient.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -240,6 +254,7 @@ class Adamax(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_betas(self)
 
@@ -259,6 +274,8 @@ class Lion(Optimizer):
         to but not including 1.
     weight_decay : float
         The parameter shrinks by ``learning_rate * weight_decay`` of itself in a step.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -275,5 +292,6 @@ class Lion(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "weight_decay", least=0.0)
         set_betas(self)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_number, shown, spec_repr
+from ..schedules import Schedule, as_schedule
 
 __all__ = ["Optimizer", "set_betas", "set_checked"]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Optimizer:
     """An optimizer: a plain, immutable description of a row of the kernels' table.
 
@@ -17,25 +20,37 @@ class Optimizer:
     (``arrays``: name, and the field without which it is not used or ``""``), and which of its
     fields the kernel does not take (``apart``).
 
+    Parameters
+    ----------
+    schedule : Schedule, optional
+        How the learning rate changes (:mod:`cymlp.schedules`); None for not at all.
+
+    Examples
+    --------
+
     >>> from cymlp.optimizers import SGD
     >>> isinstance(SGD(0.1), Optimizer)
     True
     """
 
-    __slots__ = ()
-
     kernel: ClassVar[str]
     arrays: ClassVar[dict[str, str]] = {}
     apart: ClassVar[tuple[str, ...]] = ()
 
+    _: KW_ONLY
+    schedule: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        as_schedule("schedule", self.schedule)
+
     def hyper(self) -> dict[str, float]:
         """The kernel's hyperparameters."""
         values: dict[str, float] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name == "betas":
                 values["beta1"], values["beta2"] = value
-            elif field.name not in self.apart:
+            elif field.name != "schedule" and field.name not in self.apart:
                 values[field.name] = float(value)
         return values
 
