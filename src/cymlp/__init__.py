@@ -23,7 +23,7 @@ _LAZY = {
     "EarlyStopping": "callbacks",
     "LearningRateFinder": "callbacks", "ModelCheckpoint": "callbacks", "TensorBoard": "callbacks",
     "TerminateOnNaN": "callbacks", "History": "history",
-    "Group": "update", "Update": "update",
+    "LBFGS": "lbfgs", "Group": "update", "Update": "update",
     "CustomActivation": "layers", "CompiledLoss": "losses", "CustomLoss": "losses",
     "FocalLoss": "losses",
     "GaussianLoss": "losses", "Hinge": "losses", "HuberLoss": "losses",
