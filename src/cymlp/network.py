@@ -108,7 +108,7 @@ class Network(Keeping):
                                              self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
-        self._full_batch = getattr(self.optimizer, "full_batch", False)
+        self._full_batch = self.optimizer.full_batch
         check_update(self.update, self._full_batch, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(

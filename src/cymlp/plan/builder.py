@@ -78,7 +78,7 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
     update = as_update(update)
     states = (*optimizer.states(), *update.states()) if kind == "train" else ()
     builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update,
-                       getattr(optimizer, "full_batch", False))
+                       optimizer.full_batch)
     if kind in ("predict", "forward"):
         builder.prediction()
     else:
