@@ -27,9 +27,9 @@ FLOORS = [
     "engine",
     "checks initializers layers losses optimizers metrics schedules specs update",
     "plan",
-    "arrays history callbacks parameters describing graph",
+    "arrays history runs callbacks parameters describing graph",
     "ops reference",
-    "network keeping training",
+    "network keeping training running finding diagnosis",
     "shortcuts files estimators",
     "config demo __main__",
 ]
@@ -165,7 +165,7 @@ def public_functions():
                 continue
             yield f"{place.__name__}.{name}", value
     for name in ("predict", "forward", "evaluate", "train_step", "gradients", "fit", "copy",
-                 "save", "summary", "graph", "averaged", "plan_for"):
+                 "save", "summary", "diagnose", "graph", "averaged", "plan_for"):
         yield f"Network.{name}", getattr(cymlp.Network, name)
 
 

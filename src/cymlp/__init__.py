@@ -19,6 +19,10 @@ _LAZY = {
     "Residual": "layers", "Scale": "layers", "SwiGLU": "layers",
     "Adagrad": "optimizers", "Adam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
+    "CSVLogger": "callbacks", "Callback": "callbacks", "Diagnostics": "callbacks",
+    "EarlyStopping": "callbacks",
+    "LearningRateFinder": "callbacks", "ModelCheckpoint": "callbacks", "TensorBoard": "callbacks",
+    "TerminateOnNaN": "callbacks", "History": "history",
     "Group": "update", "Update": "update",
     "CustomActivation": "layers", "CompiledLoss": "losses", "CustomLoss": "losses",
     "FocalLoss": "losses",
@@ -26,7 +30,6 @@ _LAZY = {
     "KullbackLeibler": "losses", "LogCosh": "losses", "MeanAbsoluteError": "losses",
     "MeanSquaredError": "losses", "PoissonLoss": "losses", "QuantileLoss": "losses",
     "SmoothL1Loss": "losses", "SquaredHinge": "losses",
-    "Callback": "callbacks", "EarlyStopping": "callbacks", "History": "history",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
 _MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference")

@@ -129,6 +129,7 @@ class Network(Keeping):
             self.loss.takes_labels, key)
         self._engine.codes = self._codes
         self.parameters = Parameters(self._engine, self._layout)
+        self._record = self._run = None     # of fit: how far it has come, and the run on its way
 
     # -- plans -------------------------------------------------------------------------------
 
@@ -383,11 +384,13 @@ class Network(Keeping):
         validation_split: float = 0.0,
         callbacks: Iterable = (),
         progress: bool = False,
+        resume: bool = False,
     ) -> training.History:
         """Train for some epochs.
 
         Whole epochs run in native code; between them come validation, callbacks and progress.
-        Ctrl-C ends training between two steps and leaves the network as that step left it.
+        Ctrl-C ends training between two steps and leaves the network as that step left it; `resume`
+        goes on from there.
 
         Parameters
         ----------
@@ -423,6 +426,10 @@ class Network(Keeping):
             Called between epochs, such as :class:`cymlp.EarlyStopping`.
         progress : bool
             Whether to show the epochs as they pass.
+        resume : bool
+            Whether to go on with the network's last run, which Ctrl-C or an error has ended or
+            which a file has brought (:meth:`save` with its training state), as if it had never
+            been left; `epochs` counts all of its epochs. Without such a run a new one begins.
 
         Returns
         -------
@@ -441,8 +448,9 @@ class Network(Keeping):
         """
         return training.fit(
             self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
-            class_weight=class_weight, shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
-            validation_split=validation_split, callbacks=callbacks, progress=progress)
+            class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
+            validation_data=validation_data, validation_split=validation_split,
+            callbacks=callbacks, progress=progress, resume=resume)
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
-
-import numpy as np
 
 from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
 from .history import History
+from .running import Run, begin_run
 
 __all__ = ["fit"]
 
-_EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many are wanted
-
 
 def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
-        validation_data, validation_split, callbacks, progress) -> History:
+        validation_data, validation_split, callbacks, progress, resume) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
@@ -26,60 +24,32 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
     callbacks = _as_callbacks(callbacks)
     if as_flag("progress", progress):
         callbacks.append(Progress(epochs))
+    resume = as_flag("resume", resume)
     arrays = network._learning_arrays(X, y, sample_weight)
     arrays, validation = _split(network, arrays, validation_data, validation_split)
     arrays = _weighed(network, arrays, class_weight)
     rows = arrays[0].shape[0]
-    batch_size = rows if batch_size is None else min(batch_size, rows)
-    run = _Run(network, arrays, batch_size, shuffle, drop_last)
-    history = History()
-    if not callbacks and validation is None:
-        for begin in range(0, epochs, _EPOCHS_A_CALL):
-            run.epochs(min(_EPOCHS_A_CALL, epochs - begin), history)
-        return history
-    for callback in callbacks:
-        callback.on_train_begin(network)
+    settings = {"rows": rows, "batch_size": rows if batch_size is None else min(batch_size, rows),
+                "shuffle": shuffle, "drop_last": drop_last}
+    record = begin_run(network._record if resume else None, settings, callbacks)
+    network._record = record
+    run = Run(network, record, arrays, validation)
+    if not callbacks and validation is None and record.logs is None:
+        run.epochs(epochs)
+        return record.history
+    network._run = run
+    begun = []
     try:
-        for epoch in range(epochs):
-            for callback in callbacks:
-                callback.on_epoch_begin(network, epoch)
-            logs = run.epochs(1, history, validation)
-            # Every callback hears of the epoch, also when an earlier one asks to stop.
-            if any([callback.on_epoch_end(network, epoch, logs) for callback in callbacks]):
-                break
-    finally:
         for callback in callbacks:
-            callback.on_train_end(network)
-    return history
-
-
-class _Run:
-    """The rows of a training run and how they are gone through."""
-
-    def __init__(self, network, arrays, batch_size, shuffle, drop_last):
-        self.network = network
-        self.arrays = arrays
-        self.settings = (batch_size, shuffle, drop_last)
-        X, _, weight, labels = arrays
-        self.program = network._program("train", batch_size, labels, weight is not None, True)
-        self.order = np.empty(X.shape[0] if shuffle else 0, np.int64)
-
-    def epochs(self, count: int, history: History, validation=None) -> dict[str, float]:
-        """Some epochs in one native call; what they reported goes to the history."""
-        network = self.network
-        batch_size, shuffle, drop_last = self.settings
-        X, y, weight, labels = self.arrays
-        losses, metrics, times = network._engine.fit(
-            self.program, X, y, weight, labels, self.order, batch_size, count, shuffle, drop_last)
-        logs: dict[str, float] = {}
-        for loss, metric, seconds in zip(losses.tolist(), metrics.tolist(), times.tolist()):
-            logs = {"loss": loss} | ({network.loss.metric: metric} if network.loss.metric else {})
-            if validation is not None:
-                found = network.evaluate(*validation)
-                logs |= {f"val_{name}": value for name, value in found.items()}
-            logs["time"] = seconds
-            history._append(logs)
-        return logs
+            begun.append(callback)
+            callback.on_train_begin(network)
+        run.watched_epochs(epochs)
+    finally:
+        network._run = None
+        with contextlib.ExitStack() as stack:   # each is told, also where another one fails
+            for callback in reversed(begun):
+                stack.callback(callback.on_train_end, network)
+    return record.history
 
 
 def _weighed(network, arrays, class_weight):
