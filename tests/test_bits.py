@@ -245,6 +245,8 @@ def test_an_epoch_is_its_steps(name, count, forced):
             rows = order[begin:begin + size]
             w = None if weight is None else weight[rows]
             losses.append(twin.train_step(X[rows], y[rows], w))
+            of_class = getattr(case.loss, "class_weight", None)
+            w = w if of_class is None else w * np.array(of_class)[y[rows]]
             shares.append(len(rows) if weight is None else w.sum())
         mean = np.average(losses, weights=shares)
         assert history["loss"][epoch] == pytest.approx(mean, rel=1e-12)
