@@ -39,6 +39,7 @@ from .layers import (
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
+from .optimizers import LBFGS
 from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
@@ -53,7 +54,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": OPTIMIZERS,
+    "optimizer": (*OPTIMIZERS, LBFGS),
 }
 
 # What holds a function of the user.

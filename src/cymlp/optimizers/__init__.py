@@ -18,11 +18,12 @@ from .plain import SGD, Adadelta, Adagrad, RMSprop
 __all__ = ["CLASSES", "LBFGS", "AMSGrad", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion",
            "NAdam", "Optimizer", "RAdam", "RMSprop", "as_optimizer"]
 
-#: every optimizer's class, in the order of the kernels' table; L-BFGS is none of its rows
+#: the classes of the kernels' table, in its order; L-BFGS is none of its rows
 CLASSES: tuple[type, ...] = (SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta,
-                             Lion, LBFGS)
+                             Lion)
 
-_BY_NAME: dict[str, Any] = {**{cls.kernel: cls for cls in CLASSES}, "amsgrad": AMSGrad}
+_BY_NAME: dict[str, Any] = {**{cls.kernel: cls for cls in CLASSES}, "amsgrad": AMSGrad,
+                             LBFGS.kernel: LBFGS}
 
 
 def as_optimizer(value: Any) -> Optimizer:
