@@ -18,6 +18,7 @@ import cymlp
 from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
                    Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, losses,
                    reference)
+from cymlp import kernels
 from cymlp.engine import threads
 from cymlp.layers import activation_rows
 
@@ -91,6 +92,8 @@ CASES = {
     **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
                               dtype=dtype)
        for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES))},
+    **{name: Case(odd("tanh"), 37, 1000, 520, optimizer=name, dtype=dtype)
+       for name, dtype in zip(list(kernels.optimizer_table())[4:], ["float32", "float64"] * 9)},
     # Few rows: the threads share the panels of a product.
     "panels": Case([Dense(500, "relu"), Dropout(0.3), Dense(300, "tanh"), Dense(130, "softmax"),
                     Dense(10)], 300, 45, 45),
