@@ -423,5 +423,7 @@ def test_ignored_labels_count_as_rows_of_weight_zero():
     counted = network.evaluate(X[kept], y[kept], class_weight="balanced")
     assert network.evaluate(X, y, class_weight="balanced") == pytest.approx(counted, rel=1e-13)
     assert network.train_step(X, np.full(ROWS, -7)) == 0.0
+    for labels_of_batch in (np.zeros(ROWS, int), y, np.zeros(ROWS, int), y):
+        assert network.train_step(X, labels_of_batch) > 0       # also after one without any
     with pytest.raises(ValueError, match="y: expected class numbers from 0 to 5, got -8"):
         network.train_step(X, np.where(y == -7, -8, y))
