@@ -26,7 +26,7 @@ _LAZY = {
     "ReduceOnPlateau": "callbacks",
     "LearningRateFinder": "callbacks", "ModelCheckpoint": "callbacks", "TensorBoard": "callbacks",
     "TerminateOnNaN": "callbacks", "History": "history",
-    "Group": "update", "Update": "update",
+    "LBFGS": "optimizers", "Group": "update", "Update": "update",
     "CustomActivation": "layers", "CompiledLoss": "losses", "CustomLoss": "losses",
     "FocalLoss": "losses",
     "GaussianLoss": "losses", "Hinge": "losses", "HuberLoss": "losses",

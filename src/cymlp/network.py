@@ -20,7 +20,7 @@ from .layers.shapes import code_columns, declared_parameters, output_width, walk
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
-from .update import as_update, check_groups, hyper_of_groups
+from .update import as_update, check_update, hyper_of_groups
 
 __all__ = ["Network"]
 
@@ -104,11 +104,13 @@ class Network(Keeping):
         self.update = as_update(update)
         self.dtype = as_dtype(dtype)
         self.out_features = output_width(self.layers, self.in_features)
+        self._ignores = getattr(self.loss, "ignore_index", None) is not None
         self._target_features = check_output(self.layers, self.task, self.loss,
                                              self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
-        check_groups(self.update, [parameter.name for parameter in self._layout])
+        self._full_batch = self.optimizer.full_batch
+        check_update(self.update, self._full_batch, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
             layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
@@ -118,18 +120,20 @@ class Network(Keeping):
         """An engine with memory for the parameters, all zero."""
         from . import kernels
 
-        row = kernels.optimizer_table()[self.optimizer.kernel]
+        row = kernels.optimizer_table().get(self.optimizer.kernel,
+                                            {"kind": -1, "hyper": [], "states": []})
         states = self.optimizer.states()
         starts = [self.optimizer.initial_state(name) for name in states]
         starts += [0.0] * len(self.update.states())
         self._engine = Engine(
-            self._parameter_bytes, starts, [row["states"].index(name) for name in states],
+            self._parameter_bytes, starts, [row["states"].index(name) for name in states if name in row["states"]],
             self.dtype, row["kind"], hyper_of_groups(self.optimizer, self.update, row["hyper"]),
             self.in_features, self.out_features, self._target_features, self.loss.limits,
             self.loss.takes_labels, key)
         self._engine.codes = self._codes
-        if self.optimizer.schedule is not None:
-            self._engine.schedule = np.array(self.optimizer.schedule.numbers())
+        schedule = getattr(self.optimizer, "schedule", None)
+        if schedule is not None:
+            self._engine.schedule = np.array(schedule.numbers())
         self.parameters = Parameters(self._engine, self._layout)
         self._record = self._run = None     # of fit: how far it has come, and the run on its way
 
@@ -278,7 +282,7 @@ class Network(Keeping):
         >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
         (1.0, 1.0)
         """
-        if sample_weight is None and class_weight is None:
+        if sample_weight is None and class_weight is None and not self._ignores:
             loss = self._engine.try_train_step(X, y)
             if loss is not None:
                 return loss

@@ -39,6 +39,7 @@ from .layers import (
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
+from .optimizers import LBFGS
 from .schedules import SCHEDULES
 from .update import Group, Update
 
@@ -54,7 +55,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": OPTIMIZERS,
+    "optimizer": (*OPTIMIZERS, LBFGS),
     "schedule": SCHEDULES,
 }
 

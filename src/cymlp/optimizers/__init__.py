@@ -12,16 +12,18 @@ from typing import Any
 from ..checks import choices, shown
 from .adam import Adam, Adamax, AdamW, AMSGrad, Lion, NAdam, RAdam
 from .base import Optimizer
+from .lbfgs import LBFGS
 from .plain import SGD, Adadelta, Adagrad, RMSprop
 
-__all__ = ["CLASSES", "AMSGrad", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion",
+__all__ = ["CLASSES", "LBFGS", "AMSGrad", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion",
            "NAdam", "Optimizer", "RAdam", "RMSprop", "as_optimizer"]
 
-#: every optimizer's class, in the order of the kernels' table
+#: the classes of the kernels' table, in its order; L-BFGS is none of its rows
 CLASSES: tuple[type, ...] = (SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta,
                              Lion)
 
-_BY_NAME: dict[str, Any] = {**{cls.kernel: cls for cls in CLASSES}, "amsgrad": AMSGrad}
+_BY_NAME: dict[str, Any] = {**{cls.kernel: cls for cls in CLASSES}, "amsgrad": AMSGrad,
+                             LBFGS.kernel: LBFGS}
 
 
 def as_optimizer(value: Any) -> Optimizer:
@@ -31,7 +33,7 @@ def as_optimizer(value: Any) -> Optimizer:
     ----------
     value : str or optimizer
         ``sgd``, ``adagrad``, ``rmsprop``, ``adam``, ``adamw``, ``nadam``, ``radam``, ``adamax``,
-        ``adadelta``, ``lion`` or ``amsgrad`` (each with its defaults), or an object of this
+        ``adadelta``, ``lion``, ``lbfgs`` or ``amsgrad`` (each with its defaults), or an object of this
         module.
 
     Examples

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 from ..checks import as_number, shown, spec_repr
 from ..schedules import Schedule, as_schedule
 
-__all__ = ["Optimizer", "set_betas", "set_checked"]
+__all__ = ["Optimizer", "Scheduled", "set_betas", "set_checked"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Optimizer:
     """An optimizer: a plain, immutable description of a row of the kernels' table.
 
@@ -20,33 +19,23 @@ class Optimizer:
     (``arrays``: name, and the field without which it is not used or ``""``), and which of its
     fields the kernel does not take (``apart``).
 
-    Parameters
-    ----------
-    schedule : Schedule, optional
-        How the learning rate changes (:mod:`cymlp.schedules`); None for not at all.
-
-    Examples
-    --------
-
     >>> from cymlp.optimizers import SGD
     >>> isinstance(SGD(0.1), Optimizer)
     True
     """
 
+    __slots__ = ()
+
     kernel: ClassVar[str]
     arrays: ClassVar[dict[str, str]] = {}
     apart: ClassVar[tuple[str, ...]] = ()
-
-    _: KW_ONLY
-    schedule: Schedule | None = None
-
-    def __post_init__(self) -> None:
-        as_schedule("schedule", self.schedule)
+    # Whether it works on all rows at once, with no row of the table.
+    full_batch: ClassVar[bool] = False
 
     def hyper(self) -> dict[str, float]:
         """The kernel's hyperparameters."""
         values: dict[str, float] = {}
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if field.name == "betas":
                 values["beta1"], values["beta2"] = value
@@ -67,6 +56,29 @@ class Optimizer:
         return 0.0
 
     __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Scheduled(Optimizer):
+    """An optimizer with a learning rate, which a schedule may change.
+
+    Parameters
+    ----------
+    schedule : Schedule, optional
+        How the learning rate changes (:mod:`cymlp.schedules`); None for not at all.
+
+    Examples
+    --------
+    >>> from cymlp.optimizers import SGD
+    >>> SGD(0.1).schedule is None
+    True
+    """
+
+    _: KW_ONLY
+    schedule: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        as_schedule("schedule", self.schedule)
 
 
 def set_checked(spec: Any, check: Any, *names: str, **bounds: float) -> None:

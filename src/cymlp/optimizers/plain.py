@@ -6,13 +6,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from ..checks import as_flag, as_number
-from .base import Optimizer, set_checked
+from .base import Optimizer, Scheduled, set_checked
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "RMSprop"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SGD(Optimizer):
+class SGD(Scheduled):
     """Stochastic gradient descent, with momentum and Nesterov's variant.
 
     Parameters
@@ -47,7 +47,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
-        Optimizer.__post_init__(self)
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "momentum", "weight_decay", least=0.0)
         set_checked(self, as_number, "dampening")
         set_checked(self, as_flag, "nesterov")
@@ -59,7 +59,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adagrad(Optimizer):
+class Adagrad(Scheduled):
     """Steps divided by the root of the sum of all squared gradients so far.
 
     Parameters
@@ -95,7 +95,7 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-10
 
     def __post_init__(self) -> None:
-        Optimizer.__post_init__(self)
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "learning_rate_decay", "weight_decay",
                     "initial_accumulator_value", "epsilon", least=0.0)
 
@@ -106,7 +106,7 @@ class Adagrad(Optimizer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RMSprop(Optimizer):
+class RMSprop(Scheduled):
     """Steps divided by the root of a running mean of the squared gradients.
 
     Parameters
@@ -145,14 +145,14 @@ class RMSprop(Optimizer):
     centered: bool = False
 
     def __post_init__(self) -> None:
-        Optimizer.__post_init__(self)
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", "momentum", least=0.0)
         set_checked(self, as_number, "alpha", least=0.0, most=1.0)
         set_checked(self, as_flag, "centered")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adadelta(Optimizer):
+class Adadelta(Scheduled):
     """Steps as long as the recent steps, divided by the root of the recent squared gradients.
 
     Zeiler 2012; a learning rate of 1 is the paper's method.
@@ -186,6 +186,6 @@ class Adadelta(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        Optimizer.__post_init__(self)
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_number, "rho", least=0.0, most=1.0)
