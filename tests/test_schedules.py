@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cymlp
-from cymlp import schedules, specs
+from cymlp import kernels, schedules, specs
 from cymlp.schedules import (
     SCHEDULES, Constant, CosLog4, Cosine, Exponential, InverseScaling, MultiStep, OneCycle,
     Polynomial, Step, WarmRestarts, Warmup)
@@ -81,6 +81,15 @@ def test_coslog4_is_its_formula():
     t = np.minimum(np.arange(1200) / 1000, 1)
     expected = (1 - np.cos(2 * math.pi * np.log2(1 + 15 * t))) / 2
     np.testing.assert_allclose(factors(CosLog4(steps=1000), 1200), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
+def test_every_level_gives_the_same_bits(schedule):
+    numbers = np.array(schedule.numbers())
+    for level in kernels.levels:
+        factor = kernels.module("schedules", level).factor
+        for t in range(200):
+            assert factor(numbers, t, t, 150) == schedule.factor(step=t, epoch=t, rows=150)
 
 
 def test_a_warm_up_multiplies_what_follows():
