@@ -18,6 +18,7 @@ import cymlp
 from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
                    Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, losses,
                    reference)
+from cymlp import kernels
 from cymlp.engine import threads
 from cymlp.layers import activation_rows
 
@@ -91,6 +92,8 @@ CASES = {
     **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
                               dtype=dtype)
        for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES))},
+    **{name: Case(odd("tanh"), 37, 1000, 520, optimizer=name, dtype=dtype)
+       for name, dtype in zip(list(kernels.optimizer_table())[4:], ["float32", "float64"] * 9)},
     # Few rows: the threads share the panels of a product.
     "panels": Case([Dense(500, "relu"), Dropout(0.3), Dense(300, "tanh"), Dense(130, "softmax"),
                     Dense(10)], 300, 45, 45),
@@ -235,9 +238,6 @@ def test_an_epoch_is_its_steps(name, count, forced):
     forced(count)
     history = net.fit(X, y, epochs=2, batch_size=size, sample_weight=weight)
     forced(1)
-    counts = np.ones(len(X)) if weight is None else weight
-    if getattr(net.loss, "class_weight", None):
-        counts = counts * np.array(net.loss.class_weight)[y]
     for epoch in range(2):
         order = reference.permutation(len(X), key=key, epoch=first_epoch + epoch)
         losses, shares = [], []
@@ -245,7 +245,9 @@ def test_an_epoch_is_its_steps(name, count, forced):
             rows = order[begin:begin + size]
             w = None if weight is None else weight[rows]
             losses.append(twin.train_step(X[rows], y[rows], w))
-            shares.append(counts[rows].sum())
+            of_class = getattr(case.loss, "class_weight", None)
+            w = w if of_class is None else w * np.array(of_class)[y[rows]]
+            shares.append(len(rows) if weight is None else w.sum())
         mean = np.average(losses, weights=shares)
         assert history["loss"][epoch] == pytest.approx(mean, rel=1e-12)
     assert digest(net._progress()[3]) == digest(twin._progress()[3])

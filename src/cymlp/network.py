@@ -20,7 +20,7 @@ from .layers.shapes import code_columns, declared_parameters, output_width, walk
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
-from .update import as_update, check_groups, hyper_of_groups
+from .update import as_update, check_update, hyper_of_groups
 
 __all__ = ["Network"]
 
@@ -108,7 +108,8 @@ class Network(Keeping):
                                              self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
-        check_groups(self.update, [parameter.name for parameter in self._layout])
+        self._full_batch = self.optimizer.full_batch
+        check_update(self.update, self._full_batch, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
             layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
@@ -118,12 +119,13 @@ class Network(Keeping):
         """An engine with memory for the parameters, all zero."""
         from . import kernels
 
-        row = kernels.optimizer_table()[self.optimizer.kernel]
+        row = kernels.optimizer_table().get(self.optimizer.kernel,
+                                            {"kind": -1, "hyper": [], "states": []})
         states = self.optimizer.states()
         starts = [self.optimizer.initial_state(name) for name in states]
         starts += [0.0] * len(self.update.states())
         self._engine = Engine(
-            self._parameter_bytes, starts, [row["states"].index(name) for name in states],
+            self._parameter_bytes, starts, [row["states"].index(name) for name in states if name in row["states"]],
             self.dtype, row["kind"], hyper_of_groups(self.optimizer, self.update, row["hyper"]),
             self.in_features, self.out_features, self._target_features, self.loss.limits,
             self.loss.takes_labels, key)

@@ -73,8 +73,9 @@ class Run:
         self.arrays, self.validation = arrays, validation
         X, _, weight, labels = arrays
         settings = record.settings
-        self.program = network._program("train", settings["batch_size"], labels,
-                                        weight is not None, True)
+        self.program = network._program(
+            "gradients" if network._full_batch else "train", settings["batch_size"], labels,
+            weight is not None, True)
         self.order = np.empty(X.shape[0] if settings["shuffle"] else 0, np.int64)
         if record.place[0] and settings["shuffle"]:
             from .ops.rng import permutation
@@ -119,6 +120,8 @@ class Run:
             due = self._batches_until_watched()
             begun = network._engine.step
             self._engine_fit(1, over, due)
+            if record.stopped and record.logs is None:      # L-BFGS: no more is to be gained
+                return False
             if due >= 0 and network._engine.step - begun == due and self._tell_of_batch():
                 if record.logs is None:
                     return False
@@ -148,6 +151,10 @@ class Run:
         results = np.zeros((3, count))
         before = network._engine.epoch
         try:
+            if network._full_batch:
+                _, self.record.stopped = network._engine.minimize(
+                    self.program, X, y, weight, labels, network.optimizer.settings(), results)
+                return
             network._engine.fit(self.program, X, y, weight, labels, self.order, results,
                                 self.record.place, settings["batch_size"], settings["shuffle"],
                                 settings["drop_last"], batches)

@@ -38,7 +38,7 @@ from .layers import (
     Scale,
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
-from .optimizers import SGD, Adagrad, Adam, RMSprop
+from .optimizers import CLASSES as OPTIMIZERS
 from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
@@ -53,7 +53,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": (SGD, Adagrad, RMSprop, Adam),
+    "optimizer": OPTIMIZERS,
 }
 
 # What holds a function of the user.

@@ -26,6 +26,9 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
         callbacks.append(Progress(epochs))
     resume = as_flag("resume", resume)
     arrays = network._learning_arrays(X, y, sample_weight)
+    if network._full_batch and batch_size is not None:
+        raise ValueError(f"batch_size: expected None with L-BFGS, which works on all rows at once, "
+                         f"got {batch_size}")
     arrays, validation = _split(network, arrays, validation_data, validation_split)
     arrays = _weighed(network, arrays, class_weight)
     rows = arrays[0].shape[0]

@@ -22,7 +22,7 @@ ctypedef struct search_t:
     char *start                 # three arrays as large as the parameters
     char *direction
     char *before                # the gradient at `start`
-    double *losses              # one for each iteration
-    double *seconds
+    double metric
+    double *results             # of each iteration: losses, then metrics, then seconds
 
 cdef void lbfgs_run(search_t *s) noexcept nogil

@@ -102,6 +102,7 @@ cdef bint evaluate(search_t *s) noexcept nogil:
     if s.call.stop:
         return False
     total = s.call.weights * s.call.value_count
+    s.metric = s.call.metric_sum
     s.value = s.call.loss_sum / total if total else 0.0
     if l2 > 0:
         for i in range(s.call.piece_count):
@@ -264,16 +265,17 @@ cdef bint iterate(search_t *s) noexcept nogil:
 cdef void lbfgs_run(search_t *s) noexcept nogil:
     """Iterations until all are made, or no more helps."""
     cdef double begun = seconds()
-    cdef double value
+    cdef double value, metric
     cdef long long before
     if not evaluate(s):
         return
     while s.done < s.iterations and not s.call.stop:
-        value, before = s.value, s.done
+        value, metric, before = s.value, s.metric, s.done
         if not iterate(s) and s.done == before:
             return
-        s.losses[before] = value
-        s.seconds[before] = seconds() - begun
+        s.results[before] = value
+        s.results[s.iterations + before] = metric
+        s.results[2 * s.iterations + before] = seconds() - begun
         begun = seconds()
         if s.converged:
             return

@@ -45,3 +45,7 @@ class Engine:
         order: NDArray[np.int64], results: NDArray[np.float64], place: NDArray[np.float64],
         batch_size: int, shuffle: bool, drop_last: bool, batches: int,
     ) -> None: ...
+    def minimize(
+        self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
+        settings: tuple[int, int, float, float], results: NDArray,
+    ) -> tuple[int, bool]: ...

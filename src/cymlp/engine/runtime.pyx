@@ -13,7 +13,7 @@ from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES,
 from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
                                     take_weight)
 from cymlp.engine.gate cimport Gate
-from cymlp.engine.layouts cimport copy_in, copy_out
+from cymlp.engine.layouts cimport copy_buffers, copy_in, copy_out
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.lbfgs cimport lbfgs_run, search_t
 from cymlp.engine.place cimport check_place, enter_place, leave_place
@@ -281,6 +281,8 @@ cdef class Engine:
     cdef int _run(self, call_t *call, Program program, team_job job, int threads,
                   search_t *search=NULL) except -1:
         cdef bint alone = call.updates or search != NULL
+        if call.updates and self.optimizer < 0:
+            raise ValueError("optimizer: expected one that makes steps on batches, got L-BFGS")
         cdef PyObject *kind = NULL
         cdef PyObject *value = NULL
         cdef PyObject *trace = NULL
@@ -424,11 +426,7 @@ cdef class Engine:
             for p in program.plan.parameters if p.trained}
         buffers = {}
         if call.rows <= call.chunk:
-            for b in program.plan.buffers:
-                rows = b.rows or call.rows
-                whole = np.frombuffer((<char *>call.workspace)[b.offset:b.offset + rows
-                                      * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
-                buffers[b.name] = whole.reshape(rows, b.leading)[:, :b.columns].copy()
+            buffers = copy_buffers(call.workspace, program.plan.buffers, call.rows)
         self._keep(program, memory)
         return self._mean_loss(call), gradients, buffers
 
@@ -472,33 +470,30 @@ cdef class Engine:
         self._keep(program, memory)
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
-                 cnp.ndarray target not None, weight, bint labels, Py_ssize_t history,
-                 int most, double gradient_tolerance, double change_tolerance,
-                 long long iterations):
+                 cnp.ndarray target not None, weight, bint labels, tuple settings,
+                 cnp.ndarray results):
         """Iterations of L-BFGS on all rows, by a plan that gives gradients.
 
-        Returns (losses, seconds, evaluations, converged): the loss before each iteration.
+        `results` is as for `fit`: loss and metric before each iteration. Returns (evaluations,
+        whether no more is to be gained).
         """
         cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef Memory vectors = Memory(3 * self.parameter_bytes)
         cdef call_t *call = <call_t *>memory.data
         cdef search_t search
-        cdef cnp.ndarray losses = np.zeros(iterations), times = np.zeros(iterations)
         self._check_target(call, target, labels)
         check_weight(call, weight, self.code)
         memset(&search, 0, sizeof(search_t))
         search.call, search.tuner, search.wanted = call, &program.tuner, threads
-        search.bytes, search.history, search.most = self.parameter_bytes, history, most
-        search.step, search.iterations = self.step, iterations
-        search.gradient_tolerance = gradient_tolerance
-        search.change_tolerance = change_tolerance
+        search.bytes, search.step, search.iterations = (
+            self.parameter_bytes, self.step, results.shape[1])
+        (search.history, search.most, search.gradient_tolerance,
+         search.change_tolerance) = settings
         search.start = vectors.data
         search.direction = vectors.data + self.parameter_bytes
         search.before = vectors.data + 2 * self.parameter_bytes
-        search.losses = <double *>cnp.PyArray_DATA(losses)
-        search.seconds = <double *>cnp.PyArray_DATA(times)
+        search.results = <double *>cnp.PyArray_DATA(results)
         self._run(call, program, batch_job, threads, &search)
         self._keep(program, memory)
-        return (losses[:search.done], times[:search.done], search.evaluations,
-                bool(search.converged))
+        return search.evaluations, bool(search.converged)
