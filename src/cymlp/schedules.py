@@ -5,7 +5,8 @@ A schedule is a plain, immutable description, given to an optimizer beside its l
 with, as a function of the number of the step or epoch, both from 0. Native code evaluates it at
 every step, so that whole epochs stay one call, and it needs no state: a run that is gone on with
 finds its place by the counters. Each says what it counts: a length in `epochs` or in `steps` (of
-the optimizer), or a `unit`.
+the optimizer), or a `unit`. Steps and epochs count on from one :meth:`cymlp.Network.fit` to the
+next; :meth:`cymlp.Network.train_step` by itself counts steps alone.
 
 What follows the loss is a callback: :class:`cymlp.ReduceOnPlateau`, :class:`cymlp.AdaptiveRate`;
 so is a function of one's own, :class:`cymlp.RateFunction`.
