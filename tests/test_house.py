@@ -29,7 +29,7 @@ FLOORS = [
     "plan",
     "arrays history callbacks parameters describing graph",
     "ops reference",
-    "network keeping training",
+    "network keeping training measuring",
     "shortcuts files estimators",
     "config demo __main__",
 ]

@@ -29,7 +29,7 @@ _LAZY = {
     "Callback": "callbacks", "EarlyStopping": "callbacks", "History": "history",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
-_MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference")
+_MODULES = ("initializers", "layers", "losses", "metrics", "ops", "optimizers", "reference")
 
 __all__ = ["__version__", "get_num_threads", "set_num_threads", *sorted({*_LAZY, *_MODULES})]
 

@@ -16,6 +16,9 @@ from .checks import as_flag, as_integer, as_number, as_text, shown
 
 __all__ = ["Callback", "EarlyStopping", "Progress"]
 
+# What the names of metrics contain of which more is better; a test compares cymlp.metrics.
+_LARGER = ("accuracy", "precision", "recall", "f1", "auroc", "auc", "r2")
+
 
 class Callback:
     """Base of all callbacks: four moments of a run, each of which does nothing here.
@@ -58,7 +61,8 @@ class EarlyStopping(Callback):
     min_delta : float
         A change by no more than this is no improvement.
     mode : {"auto", "min", "max"}
-        Whether smaller or larger is better; ``"auto"``: larger for accuracy, else smaller.
+        Whether smaller or larger is better; ``"auto"``: larger for accuracy and the other
+        metrics of :mod:`cymlp.metrics` of which more is better, else smaller.
     restore_best : bool
         Whether the parameters of the best epoch are set when the run ends.
 
@@ -109,7 +113,8 @@ class EarlyStopping(Callback):
             return False
         if self.best is None:
             return True
-        larger = self.mode == "max" or (self.mode == "auto" and "accuracy" in self.monitor)
+        larger = self.mode == "max" or (
+            self.mode == "auto" and any(name in self.monitor for name in _LARGER))
         gain = value - self.best if larger else self.best - value
         return gain > self.min_delta
 

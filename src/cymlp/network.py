@@ -17,6 +17,8 @@ from .engine.runtime import Engine
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
+from .measuring import measure
+from .metrics import as_metrics
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
@@ -333,8 +335,8 @@ class Network(Keeping):
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         return self._program("gradients", X.shape[0], labels, sample_weight is not None).plan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *,
-                 class_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *, class_weight: Any = None,
+                 metrics: Iterable = ()) -> dict[str, float]:
         """Mean loss and metric over all rows, in the state for prediction (no dropout).
 
         Parameters
@@ -348,6 +350,9 @@ class Network(Keeping):
             weight 0, which leave no trace.
         class_weight : dict, array_like or "balanced", optional
             A weight for each class; see :meth:`fit`.
+        metrics : iterable of str, Metric or function, optional
+            More metrics, each by its name in the result; see :mod:`cymlp.metrics`. They need an
+            array of the outputs of all rows.
 
         Returns
         -------
@@ -363,10 +368,12 @@ class Network(Keeping):
         >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
         {'loss': 0.5, 'mean_absolute_error': 0.5}
         """
+        metrics = as_metrics(metrics, self.loss)
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
         loss, metric = self._engine.evaluate(program, X, y, sample_weight, labels)
-        return {"loss": loss} | ({self.loss.metric: metric} if self.loss.metric else {})
+        own = {self.loss.metric: metric} if self.loss.metric else {}
+        return {"loss": loss, **own, **measure(self, metrics, X, y, sample_weight, labels)}
 
     def fit(
         self,
@@ -381,6 +388,7 @@ class Network(Keeping):
         drop_last: bool = False,
         validation_data: tuple | None = None,
         validation_split: float = 0.0,
+        metrics: Iterable = (),
         callbacks: Iterable = (),
         progress: bool = False,
     ) -> training.History:
@@ -419,6 +427,11 @@ class Network(Keeping):
             Evaluated after each epoch.
         validation_split : float
             Share of the rows, from the end, that is kept for validation instead.
+        metrics : iterable of str, Metric or function
+            More metrics after each epoch; see :mod:`cymlp.metrics`. Where there are validation
+            data, of these ("val_f1"), else of the training data ("f1"): then of all rows with the
+            parameters that the epoch ended with, unlike loss and accuracy, which are summed up
+            while the epoch goes on.
         callbacks : iterable of Callback
             Called between epochs, such as :class:`cymlp.EarlyStopping`.
         progress : bool
@@ -442,7 +455,8 @@ class Network(Keeping):
         return training.fit(
             self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
             class_weight=class_weight, shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
-            validation_split=validation_split, callbacks=callbacks, progress=progress)
+            validation_split=validation_split, metrics=metrics, callbacks=callbacks,
+            progress=progress)
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"

@@ -10,6 +10,8 @@ from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
 from .history import History
+from .measuring import measure_epoch
+from .metrics import as_metrics
 
 __all__ = ["fit"]
 
@@ -17,12 +19,13 @@ _EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many 
 
 
 def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
-        validation_data, validation_split, callbacks, progress) -> History:
+        validation_data, validation_split, metrics, callbacks, progress) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
         batch_size = as_integer("batch_size", batch_size, least=1)
     shuffle, drop_last = as_flag("shuffle", shuffle), as_flag("drop_last", drop_last)
+    metrics = as_metrics(metrics, network.loss)
     callbacks = _as_callbacks(callbacks)
     if as_flag("progress", progress):
         callbacks.append(Progress(epochs))
@@ -33,7 +36,7 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
     batch_size = rows if batch_size is None else min(batch_size, rows)
     run = _Run(network, arrays, batch_size, shuffle, drop_last)
     history = History()
-    if not callbacks and validation is None:
+    if not callbacks and not metrics and validation is None:
         for begin in range(0, epochs, _EPOCHS_A_CALL):
             run.epochs(min(_EPOCHS_A_CALL, epochs - begin), history)
         return history
@@ -43,7 +46,7 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
         for epoch in range(epochs):
             for callback in callbacks:
                 callback.on_epoch_begin(network, epoch)
-            logs = run.epochs(1, history, validation)
+            logs = run.epochs(1, history, metrics, validation)
             # Every callback hears of the epoch, also when an earlier one asks to stop.
             if any([callback.on_epoch_end(network, epoch, logs) for callback in callbacks]):
                 break
@@ -64,19 +67,18 @@ class _Run:
         self.program = network._program("train", batch_size, labels, weight is not None, True)
         self.order = np.empty(X.shape[0] if shuffle else 0, np.int64)
 
-    def epochs(self, count: int, history: History, validation=None) -> dict[str, float]:
+    def epochs(self, count: int, history: History, metrics=(),
+               validation=None) -> dict[str, float]:
         """Some epochs in one native call; what they reported goes to the history."""
         network = self.network
         batch_size, shuffle, drop_last = self.settings
         X, y, weight, labels = self.arrays
-        losses, metrics, times = network._engine.fit(
+        results = network._engine.fit(
             self.program, X, y, weight, labels, self.order, batch_size, count, shuffle, drop_last)
         logs: dict[str, float] = {}
-        for loss, metric, seconds in zip(losses.tolist(), metrics.tolist(), times.tolist()):
+        for loss, metric, seconds in zip(*(column.tolist() for column in results)):
             logs = {"loss": loss} | ({network.loss.metric: metric} if network.loss.metric else {})
-            if validation is not None:
-                found = network.evaluate(*validation)
-                logs |= {f"val_{name}": value for name, value in found.items()}
+            logs |= measure_epoch(network, metrics, self.arrays, validation)
             logs["time"] = seconds
             history._append(logs)
         return logs
