@@ -272,7 +272,7 @@ def test_header_length_is_checked_before_memory_is_taken(path, length):
         (b"[" * 100000, "nested"),
         (b'{"a":' * 100000, "nested"),
         (b"{}", "no entry 'cymlp'"),
-        (b'{"__metadata__": []}', "no entry 'cymlp'"),
+        (b'{"__metadata__": []}', "expected an object"),
         (b'{"__metadata__": {"cymlp": {}}}', "no entry 'cymlp'"),
         (b'{"__metadata__": {"cymlp": "[]"}}', "JSON object"),
         (b'{"__metadata__": {"cymlp": "{}"}}', "version"),

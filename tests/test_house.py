@@ -25,11 +25,11 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="needs the sources")
 FLOORS = [
     "kernels",
     "engine",
-    "checks initializers layers losses optimizers metrics schedules specs update",
+    "checks initializers layers lbfgs losses optimizers metrics schedules specs update",
     "plan",
-    "arrays history callbacks parameters describing graph",
+    "arrays history runs callbacks parameters describing graph",
     "ops reference",
-    "network keeping training measuring",
+    "network keeping training running finding diagnosis measuring data",
     "shortcuts files estimators",
     "config demo __main__",
 ]
@@ -38,7 +38,7 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 FREE = {"_version"}
 # Upward, but only within a function: a network saves itself.
 UPWARD = {("keeping", "files")}
-SPECIFICATIONS = {"checks", "update", "initializers", "layers", "losses", "optimizers", "metrics",
+SPECIFICATIONS = {"checks", "lbfgs", "update", "initializers", "layers", "losses", "optimizers", "metrics",
                   "schedules", "callbacks", "history"}
 IMPORT = re.compile(r"^\s*(?:from\s+([.\w]+)\s+c?import\s+([\w*, ()]+)|c?import\s+([\w.]+))", re.M)
 
@@ -165,7 +165,7 @@ def public_functions():
                 continue
             yield f"{place.__name__}.{name}", value
     for name in ("predict", "forward", "evaluate", "train_step", "gradients", "fit", "copy",
-                 "save", "summary", "graph", "averaged", "plan_for"):
+                 "save", "summary", "diagnose", "graph", "averaged", "plan_for"):
         yield f"Network.{name}", getattr(cymlp.Network, name)
 
 

@@ -30,8 +30,12 @@ class Keeping:
         >>> net.train_step([[1, 2]], [3]) == twin.train_step([[1, 2]], [3])
         True
         """
+        return self._twin(self.optimizer)
+
+    def _twin(self, optimizer: Any) -> Any:
+        """A copy with an optimizer that has the same states."""
         twin = type(self).__new__(type(self))
-        twin._describe(self.layers, self.in_features, self.optimizer, self.dtype, self.task,
+        twin._describe(self.layers, self.in_features, optimizer, self.dtype, self.task,
                        self.loss, self.update)
         twin._resume(*self._progress())
         return twin
@@ -86,22 +90,60 @@ class Keeping:
 
         return files.restore, (files.describe(self, functions=True), *self._progress())
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Any, training_state: bool = False) -> None:
         """Write description and parameters to a safetensors file; :func:`cymlp.load` reads it.
 
         Parameters
         ----------
         path : str or os.PathLike
             The file; one that is there is replaced in one go or not at all.
+        training_state : bool
+            Whether the file also gets what an exact continuation needs: the optimizer's states
+            and counters, the key of the random numbers, and the last or present run of
+            :meth:`fit` with its history, its place within an epoch and its callbacks' states.
 
         Examples
         --------
         >>> import cymlp
-        >>> cymlp.mlp(2, [3], 1, task="binary").save("net.safetensors")
+        >>> net = cymlp.mlp(2, [3], 1, task="binary")
+        >>> history = net.fit([[0, 1], [1, 0]], [0, 1], epochs=5)
+        >>> net.save("net.safetensors", training_state=True)
+        >>> net = cymlp.load("net.safetensors")
+        >>> net.fit([[0, 1], [1, 0]], [0, 1], epochs=8, resume=True).epochs
+        8
         """
         from . import files
 
-        files.save(self, path)
+        files.save(self, path, training_state)
+
+    def diagnose(self, X: Any, y: Any, sample_weight: Any = None, since: Any = None):
+        """How training goes in each layer, seen on one batch; nothing is changed.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            A batch, of some hundred rows, as for :meth:`train_step`.
+        since : Diagnosis, optional
+            An earlier one, of the same rows: the drift of each layer's output since then is
+            given too.
+
+        Returns
+        -------
+        cymlp.diagnosis.Diagnosis
+            A mapping from layer to a dict of numbers: norms of gradient and update, share of
+            dead and of saturated units, mean and deviation. It prints as a table.
+
+        Examples
+        --------
+        >>> import cymlp
+        >>> net = cymlp.mlp(1, [2], 1, task="regression", rng=0)
+        >>> net.parameters["0.weight"] = [[1.0, -1.0]]
+        >>> net.diagnose([[1.0], [2.0]], [1.0, 2.0])["0"]["dead"]
+        0.5
+        """
+        from .diagnosis import diagnose
+
+        return diagnose(self, X, y, sample_weight, since)
 
     def graph(self):
         """The computational graph: nodes with shapes, edges with the gradients that flow back.

@@ -22,7 +22,7 @@ from .metrics import as_metrics
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
-from .update import as_update, check_groups, hyper_of_groups
+from .update import as_update, check_update, hyper_of_groups
 
 __all__ = ["Network"]
 
@@ -110,7 +110,8 @@ class Network(Keeping):
                                              self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
-        check_groups(self.update, [parameter.name for parameter in self._layout])
+        self._full_batch = getattr(self.optimizer, "full_batch", False)
+        check_update(self.update, self._full_batch, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
             layer.whole_batch for _, layer, _ in walk(self.layers, self.in_features))
@@ -120,17 +121,19 @@ class Network(Keeping):
         """An engine with memory for the parameters, all zero."""
         from . import kernels
 
-        row = kernels.optimizer_table()[self.optimizer.kernel]
+        row = kernels.optimizer_table().get(self.optimizer.kernel,
+                                            {"kind": -1, "hyper": [], "states": []})
         states = self.optimizer.states()
         starts = [self.optimizer.initial_state(name) for name in states]
         starts += [0.0] * len(self.update.states())
         self._engine = Engine(
-            self._parameter_bytes, starts, [row["states"].index(name) for name in states],
+            self._parameter_bytes, starts, [row["states"].index(name) for name in states if name in row["states"]],
             self.dtype, row["kind"], hyper_of_groups(self.optimizer, self.update, row["hyper"]),
             self.in_features, self.out_features, self._target_features, self.loss.limits,
             self.loss.takes_labels, key)
         self._engine.codes = self._codes
         self.parameters = Parameters(self._engine, self._layout)
+        self._record = self._run = None     # of fit: how far it has come, and the run on its way
 
     # -- plans -------------------------------------------------------------------------------
 
@@ -378,10 +381,11 @@ class Network(Keeping):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
+        steps_per_epoch: int | None = None,
         sample_weight: Any = None,
         class_weight: Any = None,
         shuffle: bool = True,
@@ -391,17 +395,21 @@ class Network(Keeping):
         metrics: Iterable = (),
         callbacks: Iterable = (),
         progress: bool = False,
+        resume: bool = False,
     ) -> training.History:
         """Train for some epochs.
 
         Whole epochs run in native code; between them come validation, callbacks and progress.
-        Ctrl-C ends training between two steps and leaves the network as that step left it.
+        Ctrl-C ends training between two steps and leaves the network as that step left it; `resume`
+        goes on from there.
 
         Parameters
         ----------
-        X : array_like of shape (n, in_features)
+        X : array_like of shape (n, in_features), or iterable of blocks
             Rows, of any real dtype, order and stride, read-only or mapped from a file; never
-            copied whole.
+            copied whole. Without `y`: blocks (X, y) or (X, y, sample_weight) of any numbers of
+            rows, which a thread fetches ahead of the steps; only a few are in memory at a time.
+            Batches are cut across their borders, and `shuffle` shuffles within each.
         y : array_like
             Targets. Multiclass: class numbers of shape (n,), or one-hot or soft rows of shape
             (n, out_features). Binary: zeros and ones (or probabilities) of shape (n,) or (n, 1).
@@ -411,6 +419,10 @@ class Network(Keeping):
             How often all rows are gone through.
         batch_size : int or None
             Rows in a step; None takes all of them: one step an epoch.
+        steps_per_epoch : int, optional
+            With blocks: after how many batches an epoch ends, wherever that is. A list or other
+            object that can be gone through again is begun anew when it is at its end; a generator
+            ends the run then. Without it every epoch goes once through the blocks.
         sample_weight : array_like of shape (n,), optional
             A weight for each row; the loss is the weighted mean over the batch.
         class_weight : dict, array_like of shape (classes,) or "balanced", optional
@@ -436,6 +448,10 @@ class Network(Keeping):
             Called between epochs, such as :class:`cymlp.EarlyStopping`.
         progress : bool
             Whether to show the epochs as they pass.
+        resume : bool
+            Whether to go on with the network's last run, which Ctrl-C or an error has ended or
+            which a file has brought (:meth:`save` with its training state), as if it had never
+            been left; `epochs` counts all of its epochs. Without such a run a new one begins.
 
         Returns
         -------
@@ -453,10 +469,11 @@ class Network(Keeping):
         True
         """
         return training.fit(
-            self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
-            class_weight=class_weight, shuffle=shuffle, drop_last=drop_last, validation_data=validation_data,
-            validation_split=validation_split, metrics=metrics, callbacks=callbacks,
-            progress=progress)
+            self, X, y, epochs=epochs, batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch, sample_weight=sample_weight,
+            class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
+            validation_data=validation_data, validation_split=validation_split, metrics=metrics,
+            callbacks=callbacks, progress=progress, resume=resume)
 
     def __repr__(self) -> str:
         goal = f"task={self.task!r}" if self.task else f"loss={self.loss!r}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Union
 
+from .lbfgs import LBFGS
 from .checks import as_flag, as_number, choices, shown, spec_repr
 
 __all__ = ["SGD", "Adagrad", "Adam", "Optimizer", "RMSprop", "as_optimizer"]
@@ -281,9 +282,9 @@ class Adam:
     __repr__ = spec_repr
 
 
-Optimizer = Union[SGD, Adagrad, RMSprop, Adam]
+Optimizer = Union[SGD, Adagrad, RMSprop, Adam, LBFGS]
 
-_BY_NAME = {cls.kernel: cls for cls in (SGD, Adagrad, RMSprop, Adam)}
+_BY_NAME = {cls.kernel: cls for cls in (SGD, Adagrad, RMSprop, Adam, LBFGS)}
 
 
 def as_optimizer(value: Any) -> Optimizer:
@@ -292,7 +293,7 @@ def as_optimizer(value: Any) -> Optimizer:
     Parameters
     ----------
     value : str or optimizer
-        ``sgd``, ``adagrad``, ``rmsprop``, ``adam`` (each with its defaults), or an object of
+        ``sgd``, ``adagrad``, ``rmsprop``, ``adam``, ``lbfgs`` (each with its defaults), or an object of
         this module.
 
     Examples

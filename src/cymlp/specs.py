@@ -38,6 +38,7 @@ from .layers import (
     Scale,
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
+from .lbfgs import LBFGS
 from .optimizers import SGD, Adagrad, Adam, RMSprop
 from .update import Group, Update
 
@@ -53,7 +54,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": (SGD, Adagrad, RMSprop, Adam),
+    "optimizer": (SGD, Adagrad, RMSprop, Adam, LBFGS),
 }
 
 # What holds a function of the user.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,17 @@ import numpy as np
 from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
+from .data import begin_block_run
 from .history import History
-from .measuring import measure_epoch
 from .metrics import as_metrics
+from .running import Run, begin_run
 
 __all__ = ["fit"]
 
-_EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many are wanted
 
-
-def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
-        validation_data, validation_split, metrics, callbacks, progress) -> History:
+def fit(network, X, y, *, epochs, batch_size, steps_per_epoch, sample_weight, class_weight,
+        shuffle, drop_last, validation_data, validation_split, metrics, callbacks, progress,
+        resume) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
@@ -29,59 +30,52 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
     callbacks = _as_callbacks(callbacks)
     if as_flag("progress", progress):
         callbacks.append(Progress(epochs))
+    resume = as_flag("resume", resume)
+    if y is None and not isinstance(X, np.ndarray):
+        _, validation = _split(network, None, validation_data, validation_split)
+        network._record = None
+        with begin_block_run(
+                network, X, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
+                class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
+                steps_per_epoch=steps_per_epoch, validation=validation, metrics=metrics,
+                callbacks=callbacks, resume=resume) as run:
+            return _watched(run, epochs)
+    if steps_per_epoch is not None:
+        raise ValueError("steps_per_epoch: expected None where X is an array, "
+                         f"got {shown(steps_per_epoch)}")
     arrays = network._learning_arrays(X, y, sample_weight)
+    if network._full_batch and batch_size is not None:
+        raise ValueError(f"batch_size: expected None with L-BFGS, which works on all rows at once, "
+                         f"got {batch_size}")
     arrays, validation = _split(network, arrays, validation_data, validation_split)
     arrays = _weighed(network, arrays, class_weight)
     rows = arrays[0].shape[0]
-    batch_size = rows if batch_size is None else min(batch_size, rows)
-    run = _Run(network, arrays, batch_size, shuffle, drop_last)
-    history = History()
-    if not callbacks and not metrics and validation is None:
-        for begin in range(0, epochs, _EPOCHS_A_CALL):
-            run.epochs(min(_EPOCHS_A_CALL, epochs - begin), history)
-        return history
-    for callback in callbacks:
-        callback.on_train_begin(network)
+    settings = {"rows": rows, "batch_size": rows if batch_size is None else min(batch_size, rows),
+                "shuffle": shuffle, "drop_last": drop_last}
+    record = begin_run(network._record if resume else None, settings, callbacks)
+    network._record = record
+    run = Run(network, record, arrays, validation, metrics)
+    if not (callbacks or metrics) and validation is None and record.logs is None:
+        run.epochs(epochs)
+        return record.history
+    return _watched(run, epochs)
+
+
+def _watched(run, epochs) -> History:
+    """A run with its callbacks."""
+    network, callbacks, begun = run.network, run.record.callbacks, []
+    network._run = run
     try:
-        for epoch in range(epochs):
-            for callback in callbacks:
-                callback.on_epoch_begin(network, epoch)
-            logs = run.epochs(1, history, metrics, validation)
-            # Every callback hears of the epoch, also when an earlier one asks to stop.
-            if any([callback.on_epoch_end(network, epoch, logs) for callback in callbacks]):
-                break
-    finally:
         for callback in callbacks:
-            callback.on_train_end(network)
-    return history
-
-
-class _Run:
-    """The rows of a training run and how they are gone through."""
-
-    def __init__(self, network, arrays, batch_size, shuffle, drop_last):
-        self.network = network
-        self.arrays = arrays
-        self.settings = (batch_size, shuffle, drop_last)
-        X, _, weight, labels = arrays
-        self.program = network._program("train", batch_size, labels, weight is not None, True)
-        self.order = np.empty(X.shape[0] if shuffle else 0, np.int64)
-
-    def epochs(self, count: int, history: History, metrics=(),
-               validation=None) -> dict[str, float]:
-        """Some epochs in one native call; what they reported goes to the history."""
-        network = self.network
-        batch_size, shuffle, drop_last = self.settings
-        X, y, weight, labels = self.arrays
-        results = network._engine.fit(
-            self.program, X, y, weight, labels, self.order, batch_size, count, shuffle, drop_last)
-        logs: dict[str, float] = {}
-        for loss, metric, seconds in zip(*(column.tolist() for column in results)):
-            logs = {"loss": loss} | ({network.loss.metric: metric} if network.loss.metric else {})
-            logs |= measure_epoch(network, metrics, self.arrays, validation)
-            logs["time"] = seconds
-            history._append(logs)
-        return logs
+            begun.append(callback)
+            callback.on_train_begin(network)
+        run.watched_epochs(epochs)
+    finally:
+        network._run = None
+        with contextlib.ExitStack() as stack:   # each is told, also where another one fails
+            for callback in reversed(begun):
+                stack.callback(callback.on_train_end, network)
+    return run.record.history
 
 
 def _weighed(network, arrays, class_weight):
@@ -115,8 +109,14 @@ def _split(network, arrays, data, share):
     All values are looked at here: a bad label must not come to light after the first epoch.
     """
     share = as_number("validation_split", share, least=0.0, below=1.0)
-    X, y, weight, labels = arrays
-    network._engine.check(*arrays)
+    if arrays is None and share:
+        raise ValueError("validation_split: expected 0 where the rows come in blocks, "
+                         f"got {share:g}")
+    if arrays is not None:
+        X, y, weight, labels = arrays
+        network._engine.check(*arrays)
+    if data is None and arrays is None:
+        return None, None
     if data is None:
         kept = int(X.shape[0] * share)
         if share and not 0 < kept < X.shape[0]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .checks import as_integer, as_number, shown
 
-__all__ = ["Group", "Update", "as_update", "check_groups", "hyper_of_groups"]
+__all__ = ["Group", "Update", "as_update", "check_update", "hyper_of_groups"]
 
 LARGEST_GROUPS = 8      # engine/call.pxd, with the default one
 
@@ -171,11 +171,13 @@ def as_update(value: Any) -> Update:
     return value
 
 
-def check_groups(update: Update, names: list[str]) -> None:
-    """Refuse a group that no parameter is in: its pattern is a slip.
+def check_update(update: Update, full_batch: bool, names: list[str]) -> None:
+    """Refuse what cannot be meant for an optimizer, and for parameters of these names.
 
-    >>> check_groups(Update(groups=[Group("*.bias")]), ["0.bias"])
+    >>> check_update(Update(groups=[Group("*.bias")]), False, ["0.bias"])
     """
+    if full_batch and update != Update(l2=update.l2):
+        raise ValueError(f"update: expected nothing but l2 with L-BFGS, got {update!r}")
     for number, group in enumerate(update.groups):
         if not any(group.fits(name) for name in names):
             raise ValueError(f"groups[{number}]: expected a pattern that fits a parameter, such as "

@@ -161,8 +161,8 @@ ctypedef struct kernels_t:
         void *gradient, Py_ssize_t n, double factor) noexcept nogil
     void (*gradient_accumulate)(
         void *total, const void *gradient, Py_ssize_t n, double share, bint first) noexcept nogil
-    void (*gradient_squares)(
-        double *total, const void *gradient, Py_ssize_t rows, Py_ssize_t width,
+    void (*gradient_dot)(
+        double *total, const void *a, const void *b, Py_ssize_t rows, Py_ssize_t width,
         Py_ssize_t columns) noexcept nogil
     void (*parameter_average)(
         void *average, const void *parameter, Py_ssize_t n, double share) noexcept nogil

@@ -85,7 +85,7 @@ cdef int bind() except -1:
         (<void **>&k.gradient_clip)[0] = typed("gradients", "gradient_clip", dtype)
         (<void **>&k.gradient_scale)[0] = typed("gradients", "gradient_scale", dtype)
         (<void **>&k.gradient_accumulate)[0] = typed("gradients", "gradient_accumulate", dtype)
-        (<void **>&k.gradient_squares)[0] = typed("gradients", "gradient_squares", dtype)
+        (<void **>&k.gradient_dot)[0] = typed("gradients", "gradient_dot", dtype)
         (<void **>&k.parameter_average)[0] = typed("gradients", "parameter_average", dtype)
         (<void **>&k.parameter_max_norm)[0] = typed("gradients", "parameter_max_norm", dtype)
     (<void **>&common.optimizer_prepare)[0] = address("optimizers", "optimizer_prepare")

@@ -218,6 +218,9 @@ ctypedef struct call_t:
     double counted
     double weights
     double begun
+    long long batches_left      # until the call is to return; below 0: no limit
+    double batch_loss           # means over the last batch
+    double batch_metric
     double job_end              # when the job is to return at the next batch, in seconds
     bint pause
     # how it ends

@@ -9,3 +9,5 @@ cdef int check_target(
     bint whole,
 ) except -1
 cdef int check_weight(call_t *call, object weight, int dtype) except -1
+cdef int take_target(call_t *call, cnp.ndarray target) except -1
+cdef int take_weight(call_t *call, object weight) except -1

@@ -11,6 +11,13 @@ from cymlp.kernels.data cimport source_t
 cnp.import_array()
 
 
+cdef int take_target(call_t *call, cnp.ndarray target) except -1:
+    """Shape of the targets; their values have been looked at before."""
+    if target.shape[0] != call.x.rows:
+        raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
+    return describe(&call.target, target, "y")
+
+
 def values_text(double low, double high, bint whole):
     """What the values of a target may be, for a message."""
     if whole:
@@ -18,6 +25,8 @@ def values_text(double low, double high, bint whole):
     if high < INFINITY:
         return f"values from {low:g} to {high:g}"
     return f"values of at least {low:g}" if low > -INFINITY else "numbers that are not NaN"
+
+
 cdef int check_codes(call_t *call, cnp.ndarray x, list codes) except -1:
     """Columns of the input that an embedding takes: (column, number of codes) each."""
     cdef source_t column
@@ -39,9 +48,7 @@ cdef int check_target(
 ) except -1:
     """Shape and values of the targets, before anything is changed."""
     cdef long long bad
-    if target.shape[0] != call.x.rows:
-        raise ValueError(f"y: expected {call.x.rows} rows, as X has, got {target.shape[0]}")
-    describe(&call.target, target, "y")
+    take_target(call, target)
     with nogil:
         if labels:
             bad = common_kernels().find_bad_label(&call.target, classes)
@@ -56,16 +63,23 @@ cdef int check_target(
     return 0
 
 
-cdef int check_weight(call_t *call, object weight, int dtype) except -1:
-    """The sample weights, if there are any."""
-    cdef long long bad
+cdef int take_weight(call_t *call, object weight) except -1:
+    """Shape of the sample weights, if there are any."""
     call.weighted = weight is not None
     if weight is None:
         return 0
     if weight.shape != (call.x.rows,):
         raise ValueError(f"sample_weight: expected shape ({call.x.rows},), one number for "
                          f"each row of X, got shape {weight.shape}")
-    describe(&call.sample_weight, weight, "sample_weight")
+    return describe(&call.sample_weight, weight, "sample_weight")
+
+
+cdef int check_weight(call_t *call, object weight, int dtype) except -1:
+    """The sample weights, if there are any."""
+    cdef long long bad
+    take_weight(call, weight)
+    if weight is None:
+        return 0
     # So small that their sum is finite too.
     cdef double most = (DBL_MAX if dtype else FLT_MAX) / call.x.rows
     with nogil:

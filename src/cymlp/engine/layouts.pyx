@@ -45,3 +45,14 @@ cdef int copy_in(
         memcpy(data + row * padded_bytes(size), values + row * size, size)
         memset(data + row * padded_bytes(size) + size, 0, padded_bytes(size) - size)
     return 0
+
+
+cdef dict copy_buffers(const char *workspace, buffers, Py_ssize_t rows):
+    """Every array of a workspace by its name, without padding."""
+    copies = {}
+    for b in buffers:
+        count = b.rows or rows
+        size = count * b.leading * np.dtype(b.dtype).itemsize
+        whole = np.frombuffer(workspace[b.offset:b.offset + size], b.dtype)
+        copies[b.name] = whole.reshape(count, b.leading)[:, :b.columns].copy()
+    return copies

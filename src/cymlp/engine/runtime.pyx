@@ -5,21 +5,23 @@ Calls that change the parameters have the network to themselves; others may run 
 """
 from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.ref cimport PyObject
-from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
 from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
-from cymlp.engine.checking cimport check_codes, check_target, check_weight
+from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
+                                    take_weight)
 from cymlp.engine.gate cimport Gate
-from cymlp.engine.layouts cimport copy_in, copy_out
+from cymlp.engine.layouts cimport copy_buffers, copy_in, copy_out
 from cymlp.engine.memory cimport Memory
+from cymlp.engine.lbfgs cimport lbfgs_run, search_t
+from cymlp.engine.place cimport check_place, enter_place, leave_place
 from cymlp.engine.program cimport Program
+from cymlp.engine.running cimport run_call
 from cymlp.engine.sources cimport are_apart, describe, is_plain
-from cymlp.engine.threads cimport team_job, team_run, thread_count, threads_forced
-from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
-from cymlp.engine.walk cimport batch_job, predict_job, seconds, train_job
+from cymlp.engine.threads cimport team_job, thread_count
+from cymlp.engine.walk cimport batch_job, predict_job, train_job
 from cymlp.kernels.data cimport source_t
 
 import numpy as np
@@ -43,9 +45,6 @@ cdef enum:
     SIZES = 13
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 
-cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
-
-
 cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
     """Raise an exception that was put aside."""
     PyErr_Restore(kind, value, trace)
@@ -58,30 +57,6 @@ cdef inline Py_ssize_t size_of(long long rows) noexcept nogil:
     while size < SIZES - 1 and 1LL << size < rows:
         size += 1
     return size
-
-
-cdef int run_call(
-    call_t *call, team_job job, int wanted, tuner_t *tuner,
-) noexcept nogil:
-    """Run a call to its end, on as many threads as pay; returns the last number of them."""
-    cdef bint tuned = wanted > 1 and not threads_forced()
-    cdef int threads = wanted
-    cdef double begun
-    cdef long long rows
-    while True:
-        begun = seconds()
-        if call.checked == 0:
-            call.checked = begun    # Python itself looks for signals before a call
-        call.job_end = begun + (JOB_SECONDS if tuned else INFINITY)
-        rows = call.rows_done
-        if tuned:
-            threads = tuner_choose(tuner, wanted)
-        threads = team_run(job, call, threads)
-        rows = call.rows_done - rows if job == train_job else call.rows
-        if tuned:
-            tuner_learn(tuner, threads, seconds() - begun, <double>rows)
-        if job != train_job or call.stop or call.epochs_done == call.epochs:
-            return threads
 
 
 cdef class Engine:
@@ -211,6 +186,16 @@ cdef class Engine:
         finally:
             self.gate.leave(False)
 
+    def snapshot(self, list places):
+        """(key, step, epoch, arrays) of one moment; a place is what `read` takes."""
+        self.gate.enter(False)
+        try:
+            return (self.key, self.step, self.epoch, [
+                copy_out(self.kernels, self._place(parameter, state), parameter, self.dtype)
+                for parameter, state in places])
+        finally:
+            self.gate.leave(False)
+
     def restore_arena(self, bytes content):
         """Set the whole arena from what `progress` gave."""
         if len(content) != self.arena.size:
@@ -293,15 +278,23 @@ cdef class Engine:
             program.spare.append(memory)
         return 0
 
-    cdef int _run(self, call_t *call, Program program, team_job job, int threads) except -1:
+    cdef int _run(self, call_t *call, Program program, team_job job, int threads,
+                  search_t *search=NULL) except -1:
+        cdef bint alone = call.updates or search != NULL
+        if call.updates and self.optimizer < 0:
+            raise ValueError("optimizer: expected one that makes steps on batches, got L-BFGS")
         cdef PyObject *kind = NULL
         cdef PyObject *value = NULL
         cdef PyObject *trace = NULL
-        self.gate.enter(call.updates)
+        self.gate.enter(alone)
         try:
             call.step = self.step
             call.first_epoch = self.epoch
-            if job != train_job and program.multiply_adds * call.rows < SHORT:
+            if search != NULL:
+                with nogil:
+                    lbfgs_run(search)
+                self.last_threads = search.threads
+            elif job != train_job and program.multiply_adds * call.rows < SHORT:
                 self.last_threads = 1
                 job(call, 0, 1)
             else:
@@ -310,11 +303,14 @@ cdef class Engine:
             if call.stop:
                 # No Python code may run with the exception of a signal's handler pending.
                 PyErr_Fetch(&kind, &value, &trace)
-            if call.updates:
+            if search != NULL:
+                self.step += search.done
+                self.epoch += search.done
+            elif call.updates:
                 self.step = call.step
                 self.epoch += call.epochs_done
         finally:
-            self.gate.leave(call.updates)
+            self.gate.leave(alone)
         if call.stop:
             raise_again(kind, value, trace)
         return 0
@@ -430,38 +426,74 @@ cdef class Engine:
             for p in program.plan.parameters if p.trained}
         buffers = {}
         if call.rows <= call.chunk:
-            for b in program.plan.buffers:
-                rows = b.rows or call.rows
-                whole = np.frombuffer((<char *>call.workspace)[b.offset:b.offset + rows
-                                      * b.leading * np.dtype(b.dtype).itemsize], b.dtype)
-                buffers[b.name] = whole.reshape(rows, b.leading)[:, :b.columns].copy()
+            buffers = copy_buffers(call.workspace, program.plan.buffers, call.rows)
         self._keep(program, memory)
         return self._mean_loss(call), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
-            cnp.ndarray target not None, weight, bint labels, cnp.ndarray order, long long batch_size,
-            long long epochs, bint shuffle, bint drop_last):
-        """Whole epochs in one call.
+            cnp.ndarray target not None, weight, bint labels, cnp.ndarray order,
+            cnp.ndarray results, cnp.ndarray place, long long batch_size, bint shuffle,
+            bint drop_last, long long batches):
+        """Whole epochs in one call, or no more than some batches of them (below 0: all).
 
-        Returns (losses, metrics, seconds), one entry for each epoch. A signal whose
-        handler raises ends it early, between two steps.
+        `order` is memory for the order of the rows, and within an epoch it holds the epoch's.
+        `results` of shape (3, epochs) gets loss, metric and seconds of each epoch that comes to
+        its end; `epoch` says how many did, also where a signal's handler raises between two
+        steps. The call begins at `place` and says there where it ended (`cymlp.runs.PLACE`).
         """
         cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        self._check_target(call, target, labels)
-        check_weight(call, weight, self.code)
-        cdef cnp.ndarray losses = np.zeros(epochs), metrics = np.zeros(epochs)
-        cdef cnp.ndarray times = np.zeros(epochs)
+        cdef double *values = <double *>cnp.PyArray_DATA(place)
+        cdef double *result = <double *>cnp.PyArray_DATA(results)
+        check_place(call.x.rows, order, results, place, shuffle)
+        if values[0] == 0:
+            self._check_target(call, target, labels)
+            check_weight(call, weight, self.code)
+        else:       # the values have been looked at when the epoch began
+            take_target(call, target)
+            take_weight(call, weight)
         call.order = <long long *>cnp.PyArray_DATA(order) if shuffle else NULL
         call.shuffle = shuffle
         call.drop_last = drop_last
         call.batch_size = batch_size
-        call.epochs = epochs
-        call.epoch_loss = <double *>cnp.PyArray_DATA(losses)
-        call.epoch_metric = <double *>cnp.PyArray_DATA(metrics)
-        call.epoch_seconds = <double *>cnp.PyArray_DATA(times)
-        self._run(call, program, train_job, threads)
-        done = call.epochs_done
+        call.batches_left = batches
+        call.epochs = results.shape[1]
+        call.epoch_loss = result
+        call.epoch_metric = result + call.epochs
+        call.epoch_seconds = result + 2 * call.epochs
+        enter_place(call, values)
+        try:
+            self._run(call, program, train_job, threads)
+        finally:
+            leave_place(call, values)
         self._keep(program, memory)
-        return losses[:done], metrics[:done], times[:done]
+
+    def minimize(self, Program program not None, cnp.ndarray x not None,
+                 cnp.ndarray target not None, weight, bint labels, tuple settings,
+                 cnp.ndarray results):
+        """Iterations of L-BFGS on all rows, by a plan that gives gradients.
+
+        `results` is as for `fit`: loss and metric before each iteration. Returns (evaluations,
+        whether no more is to be gained).
+        """
+        cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
+        cdef Memory memory = self._open(program, x, threads, 1)
+        cdef Memory vectors = Memory(3 * self.parameter_bytes)
+        cdef call_t *call = <call_t *>memory.data
+        cdef search_t search
+        self._check_target(call, target, labels)
+        check_weight(call, weight, self.code)
+        memset(&search, 0, sizeof(search_t))
+        search.call, search.tuner, search.wanted = call, &program.tuner, threads
+        search.bytes, search.step, search.iterations = (
+            self.parameter_bytes, self.step, results.shape[1])
+        (search.history, search.most, search.gradient_tolerance,
+         search.change_tolerance) = settings
+        search.start = vectors.data
+        search.direction = vectors.data + self.parameter_bytes
+        search.before = vectors.data + 2 * self.parameter_bytes
+        search.results = <double *>cnp.PyArray_DATA(results)
+        self._run(call, program, batch_job, threads, &search)
+        self._keep(program, memory)
+        return search.evaluations, bool(search.converged)

@@ -62,8 +62,8 @@ cdef void prepare(
     if rules.clip_value >= 0:
         c.kernels.gradient_clip(gradient, count, rules.clip_value)
     if rules.clip_norm >= 0:
-        c.kernels.gradient_squares(<double *>at(c, b, &s.out, 0) + unit, gradient, p.rows, p.width,
-                                   p.columns)
+        c.kernels.gradient_dot(<double *>at(c, b, &s.out, 0) + unit, gradient, gradient, p.rows,
+                               p.width, p.columns)
 
 
 cdef double clip_factor(const step_t *s, call_t *c, batch_t *b) noexcept nogil:

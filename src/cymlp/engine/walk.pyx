@@ -185,8 +185,11 @@ cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:
 
 cdef void account(call_t *c, batch_t *b, bint epoch_ends) noexcept nogil:
     """On thread 0 after a batch: what it brought, and whether to go on."""
-    cdef double total
+    cdef double total = b.weight_sum * c.value_count
     c.step = b.step
+    c.batches_left -= 1
+    c.batch_loss = b.loss / total if total else 0.0
+    c.batch_metric = b.metric / b.counted if b.counted else 0.0
     c.loss_sum += b.loss
     c.metric_sum += b.metric
     c.counted += b.counted
@@ -201,7 +204,7 @@ cdef void account(call_t *c, batch_t *b, bint epoch_ends) noexcept nogil:
         c.epochs_done += 1
         c.position = 0
     look_for_signals(c)
-    c.pause = seconds() > c.job_end
+    c.pause = seconds() > c.job_end or c.batches_left == 0
 
 
 cdef void train_job(void *context, int thread, int threads) noexcept nogil:

@@ -12,8 +12,8 @@ cdef void gradient_scale(real *gradient, Py_ssize_t n, double factor) noexcept n
 cdef void gradient_accumulate(
     real *total, const real *gradient, Py_ssize_t n, double share, bint first) noexcept nogil
 
-cdef void gradient_squares(
-    double *total, const real *gradient, Py_ssize_t rows, Py_ssize_t width,
+cdef void gradient_dot(
+    double *total, const real *a, const real *b, Py_ssize_t rows, Py_ssize_t width,
     Py_ssize_t columns) noexcept nogil
 
 cdef void parameter_average(

@@ -66,14 +66,14 @@ cdef void gradient_accumulate(
         row_accumulate_f64(total, gradient, n, share, first)
 
 
-cdef void gradient_squares(
-        double *total, const real *gradient, Py_ssize_t rows, Py_ssize_t width,
+cdef void gradient_dot(
+        double *total, const real *a, const real *b, Py_ssize_t rows, Py_ssize_t width,
         Py_ssize_t columns) noexcept nogil:
-    """The sum of the squares of a piece."""
+    """The sum of the products of two pieces."""
     cdef Py_ssize_t row
     total[0] = 0.0
     for row in range(rows):
-        total[0] += row_dot(gradient + row * width, gradient + row * width, columns)
+        total[0] += row_dot(a + row * width, b + row * width, columns)
 
 
 cdef void parameter_average(

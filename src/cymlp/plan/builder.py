@@ -77,7 +77,8 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
     """
     update = as_update(update)
     states = (*optimizer.states(), *update.states()) if kind == "train" else ()
-    builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update)
+    builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update,
+                       getattr(optimizer, "full_batch", False))
     if kind in ("predict", "forward"):
         builder.prediction()
     else:
@@ -88,7 +89,8 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
 class _Builder:
     """Collects the buffers and steps of one plan."""
 
-    def __init__(self, kind, layers, in_features, loss, dtype, batch, states, update):
+    def __init__(self, kind, layers, in_features, loss, dtype, batch, states, update,
+                 full_batch):
         self.kind, self.layers, self.loss = kind, layers, loss
         self.dtype = np.dtype(dtype)
         self.batch, self.states, self.update = batch, states, update
@@ -101,8 +103,8 @@ class _Builder:
             layer.whole_batch for _, layer, _ in self._walk())
         self.chunk = self._chunk_rows()
         # Where more happens than the optimizer's step, that goes over all parameters afterwards.
-        self.flat = () if kind != "train" or update.is_plain else pieces_of(
-            self.parameters, update, self.dtype.itemsize)
+        whole = kind == "train" and not update.is_plain or kind == "gradients" and full_batch
+        self.flat = pieces_of(self.parameters, update, self.dtype.itemsize) if whole else ()
         self.keeps_gradients = self.training and (
             kind == "gradients" or bool(self.flat) or batch > self.chunk
             or any(layer.keeps_gradient for _, layer, _ in self._walk()))
@@ -305,7 +307,7 @@ class _Builder:
         self.add("reduce", split="once", wait=True, x="row_loss", sample_weight=self.sample_weight,
                  row_values="row_metric" if metric else None)
         self.steps += self.updates
-        if self.flat:
+        if self.flat and self.kind == "train":
             add_update_steps(self, self.update, self.flat)
 
     def row_metric(self, attributes, columns, x, target) -> None:

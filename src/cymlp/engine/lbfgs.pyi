@@ -1,0 +1,1 @@
+# Nothing for Python: L-BFGS over a network's parameters.

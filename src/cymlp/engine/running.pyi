@@ -1,0 +1,1 @@
+# Nothing for Python: a call run on as many threads as pay.

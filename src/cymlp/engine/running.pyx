@@ -1,0 +1,33 @@
+"""A call run to its end on as many threads as pay."""
+from libc.math cimport INFINITY
+
+from cymlp.engine.threads cimport team_run, threads_forced
+from cymlp.engine.tuner cimport tuner_choose, tuner_learn
+from cymlp.engine.walk cimport seconds, train_job
+
+cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
+
+
+cdef int run_call(
+    call_t *call, team_job job, int wanted, tuner_t *tuner,
+) noexcept nogil:
+    """Run a call to its end, on as many threads as pay; returns the last number of them."""
+    cdef bint tuned = wanted > 1 and not threads_forced()
+    cdef int threads = wanted
+    cdef double begun
+    cdef long long rows
+    while True:
+        begun = seconds()
+        if call.checked == 0:
+            call.checked = begun    # Python itself looks for signals before a call
+        call.job_end = begun + (JOB_SECONDS if tuned else INFINITY)
+        rows = call.rows_done
+        if tuned:
+            threads = tuner_choose(tuner, wanted)
+        threads = team_run(job, call, threads)
+        rows = call.rows_done - rows if job == train_job else call.rows
+        if tuned:
+            tuner_learn(tuner, threads, seconds() - begun, <double>rows)
+        if job != train_job or call.stop or call.epochs_done == call.epochs \
+                or call.batches_left == 0:
+            return threads
