@@ -189,6 +189,7 @@ ctypedef struct common_t:
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
     long long (*find_fraction)(const source_t *source) noexcept nogil
+    void (*minus_log)(double *out, const double *p, Py_ssize_t n) noexcept nogil
 
 cdef const kernels_t *typed_kernels(int dtype) noexcept nogil      # 0: float32, 1: float64
 cdef const common_t *common_kernels() noexcept nogil

@@ -98,6 +98,7 @@ cdef int bind() except -1:
     (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")
     (<void **>&common.find_outside)[0] = address("data", "find_outside")
     (<void **>&common.find_fraction)[0] = address("data", "find_fraction")
+    (<void **>&common.minus_log)[0] = address("losses", "minus_log")
     return 0
 
 

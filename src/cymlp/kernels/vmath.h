@@ -267,4 +267,9 @@ VMATH double log_f64(double x) {
     return x - x == 0.0 ? y : x;
 }
 
+/* -log(p) for 0 < p <= 1, or NaN. 1 - p is exact from 1/2 on, so that it is accurate next to 0. */
+VMATH double minus_log_f64(double p) {
+    return p >= 0.5 ? log1p_unit_f64((1.0 - p) / p) : log_f64(1.0 / p);
+}
+
 #endif
