@@ -17,7 +17,7 @@ import pytest
 import cymlp
 from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
                    Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, losses,
-                   reference)
+                   metrics, reference)
 from cymlp.engine import threads
 from cymlp.layers import activation_rows
 
@@ -136,7 +136,8 @@ def outcome(name):
 
     keep("predict", net.predict(X))
     keep("forward", net.forward(X))
-    keep("evaluate", *net.evaluate(X, y, weight).values())
+    fitting = [cls() for cls in metrics.METRICS if cls.needs in metrics._outputs_of(net.loss)]
+    keep("evaluate", *net.evaluate(X, y, weight, metrics=fitting).values())
     loss, gradients = net.gradients(X, y, weight)
     keep("gradients", loss, *gradients.values())
     keep("steps", *[net.train_step(X, y, weight) for _ in range(2)])

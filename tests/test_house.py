@@ -29,7 +29,7 @@ FLOORS = [
     "plan",
     "arrays history runs callbacks parameters describing graph",
     "ops reference",
-    "network keeping training running finding diagnosis",
+    "network keeping training running finding diagnosis measuring data",
     "shortcuts files estimators",
     "config demo __main__",
 ]

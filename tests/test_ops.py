@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import cymlp
 from cymlp import kernels, ops, reference
+from cymlp.ops import scores
 
 DTYPES = [np.float32, np.float64]
 # None, one, primes, and either side of vector widths, of a panel and of a block of scratch memory.
@@ -70,6 +71,11 @@ def test_optimizer_has_a_reference_with_the_same_arguments(name):
     assert_same_arguments(twin(name, "optimizers"), operation(name, "optimizers"))
 
 
+@pytest.mark.parametrize("name", scores.__all__)
+def test_metric_has_a_reference_with_the_same_arguments(name):
+    assert_same_arguments(twin(name, "metrics"), getattr(ops, name))
+
+
 def operation(name, table):
     function = getattr(ops, name, None)
     if function is None:
@@ -102,7 +108,7 @@ def test_every_function_is_named_and_described(name):
     assert ">>> " in text
     for parameter in inspect.signature(function).parameters:
         assert parameter in text.partition("Parameters")[2], f"{parameter} is not described"
-    if not name.endswith("_update"):
+    if not name.endswith("_update") and name not in scores.__all__:
         assert inspect.signature(function).parameters["out"].default is None
 
 

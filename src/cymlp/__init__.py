@@ -35,7 +35,8 @@ _LAZY = {
     "SmoothL1Loss": "losses", "SquaredHinge": "losses",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
-_MODULES = ("initializers", "layers", "losses", "ops", "optimizers", "reference", "schedules")
+_MODULES = ("initializers", "layers", "losses", "metrics", "ops", "optimizers", "reference",
+            "schedules")
 
 __all__ = ["__version__", "get_num_threads", "set_num_threads", *sorted({*_LAZY, *_MODULES})]
 

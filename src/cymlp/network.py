@@ -17,6 +17,8 @@ from .engine.runtime import Engine
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
+from .measuring import measure
+from .metrics import as_metrics
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
@@ -340,8 +342,8 @@ class Network(Keeping):
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         return self._program("gradients", X.shape[0], labels, sample_weight is not None).plan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *,
-                 class_weight: Any = None) -> dict[str, float]:
+    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *, class_weight: Any = None,
+                 metrics: Iterable = ()) -> dict[str, float]:
         """Mean loss and metric over all rows, in the state for prediction (no dropout).
 
         Parameters
@@ -355,6 +357,9 @@ class Network(Keeping):
             weight 0, which leave no trace.
         class_weight : dict, array_like or "balanced", optional
             A weight for each class; see :meth:`fit`.
+        metrics : iterable of str, Metric or function, optional
+            More metrics, each by its name in the result; see :mod:`cymlp.metrics`. They need an
+            array of the outputs of all rows.
 
         Returns
         -------
@@ -370,24 +375,28 @@ class Network(Keeping):
         >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
         {'loss': 0.5, 'mean_absolute_error': 0.5}
         """
+        metrics = as_metrics(metrics, self.loss)
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
         loss, metric = self._engine.evaluate(program, X, y, sample_weight, labels)
-        return {"loss": loss} | ({self.loss.metric: metric} if self.loss.metric else {})
+        own = {self.loss.metric: metric} if self.loss.metric else {}
+        return {"loss": loss, **own, **measure(self, metrics, X, y, sample_weight, labels)}
 
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
+        steps_per_epoch: int | None = None,
         sample_weight: Any = None,
         class_weight: Any = None,
         shuffle: bool = True,
         drop_last: bool = False,
         validation_data: tuple | None = None,
         validation_split: float = 0.0,
+        metrics: Iterable = (),
         callbacks: Iterable = (),
         progress: bool = False,
         resume: bool = False,
@@ -400,9 +409,11 @@ class Network(Keeping):
 
         Parameters
         ----------
-        X : array_like of shape (n, in_features)
+        X : array_like of shape (n, in_features), or iterable of blocks
             Rows, of any real dtype, order and stride, read-only or mapped from a file; never
-            copied whole.
+            copied whole. Without `y`: blocks (X, y) or (X, y, sample_weight) of any numbers of
+            rows, which a thread fetches ahead of the steps; only a few are in memory at a time.
+            Batches are cut across their borders, and `shuffle` shuffles within each.
         y : array_like
             Targets. Multiclass: class numbers of shape (n,), or one-hot or soft rows of shape
             (n, out_features). Binary: zeros and ones (or probabilities) of shape (n,) or (n, 1).
@@ -412,6 +423,10 @@ class Network(Keeping):
             How often all rows are gone through.
         batch_size : int or None
             Rows in a step; None takes all of them: one step an epoch.
+        steps_per_epoch : int, optional
+            With blocks: after how many batches an epoch ends, wherever that is. A list or other
+            object that can be gone through again is begun anew when it is at its end; a generator
+            ends the run then. Without it every epoch goes once through the blocks.
         sample_weight : array_like of shape (n,), optional
             A weight for each row; the loss is the weighted mean over the batch.
         class_weight : dict, array_like of shape (classes,) or "balanced", optional
@@ -428,6 +443,11 @@ class Network(Keeping):
             Evaluated after each epoch.
         validation_split : float
             Share of the rows, from the end, that is kept for validation instead.
+        metrics : iterable of str, Metric or function
+            More metrics after each epoch; see :mod:`cymlp.metrics`. Where there are validation
+            data, of these ("val_f1"), else of the training data ("f1"): then of all rows with the
+            parameters that the epoch ended with, unlike loss and accuracy, which are summed up
+            while the epoch goes on.
         callbacks : iterable of Callback
             Called between epochs, such as :class:`cymlp.EarlyStopping`.
         progress : bool
@@ -453,9 +473,10 @@ class Network(Keeping):
         True
         """
         return training.fit(
-            self, X, y, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
+            self, X, y, epochs=epochs, batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch, sample_weight=sample_weight,
             class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
-            validation_data=validation_data, validation_split=validation_split,
+            validation_data=validation_data, validation_split=validation_split, metrics=metrics,
             callbacks=callbacks, progress=progress, resume=resume)
 
     def __repr__(self) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 
 from .callbacks import Callback
 from .checks import shown
+from .measuring import measure_epoch
 from .runs import RunRecord, SavedCallback
 
-__all__ = ["Run", "begin_run"]
+__all__ = ["Run", "begin_run", "watchers_of"]
 
 _EPOCHS_A_CALL = 1024   # their losses have room in a small array, however many are wanted
 
@@ -65,12 +66,23 @@ def _partners(
     return partners
 
 
+def watchers_of(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Those that want to hear of batches.
+
+    >>> watchers_of([Callback()])
+    []
+    """
+    return [callback for callback in callbacks
+            if type(callback).on_batch_end is not Callback.on_batch_end]
+
+
 class Run:
     """The rows of a run and how they are gone through."""
 
-    def __init__(self, network: Any, record: RunRecord, arrays: tuple, validation: Any) -> None:
+    def __init__(self, network: Any, record: RunRecord, arrays: tuple, validation: Any,
+                 metrics: Sequence[Any] = ()) -> None:
         self.network, self.record = network, record
-        self.arrays, self.validation = arrays, validation
+        self.arrays, self.validation, self.metrics = arrays, validation, metrics
         X, _, weight, labels = arrays
         settings = record.settings
         self.program = network._program(
@@ -82,8 +94,7 @@ class Run:
 
             permutation(X.shape[0], key=network._engine.key, epoch=network._engine.epoch,
                         out=self.order)
-        self.watchers = [callback for callback in record.callbacks
-                         if type(callback).on_batch_end is not Callback.on_batch_end]
+        self.watchers = watchers_of(record.callbacks)
 
     def epochs(self, wanted: int) -> None:
         """Epochs that nobody looks at, as many as a call takes in each."""
@@ -193,9 +204,7 @@ class Run:
         if record.history.epochs == record.epoch:
             logs = dict(record.logs)
             seconds = logs.pop("time")
-            if self.validation is not None:
-                found = network.evaluate(*self.validation)
-                logs |= {f"val_{name}": value for name, value in found.items()}
+            logs |= measure_epoch(network, self.metrics, self.arrays, self.validation)
             record.logs = logs | {"time": seconds}
             record.history._append(record.logs)
         # Every callback hears of the epoch, also when an earlier one asks to stop.

@@ -17,7 +17,10 @@ from .initializers import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    LeCunNormal,
+    LeCunUniform,
     Normal,
+    Orthogonal,
     Zeros,
 )
 from .layers import (
@@ -50,7 +53,8 @@ _GROUPS: dict[str, tuple[type, ...]] = {
               PReLU, GLU, Columns, Embedding, Residual, Concat),
     "activation": (Activation,),
     "initializer": (
-        GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
+        Orthogonal, Zeros, Constant, GivenArray
     ),
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),

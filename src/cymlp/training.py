@@ -5,26 +5,44 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import numpy as np
+
 from .arrays import class_weighted
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
+from .data import begin_block_run
 from .history import History
+from .metrics import as_metrics
 from .running import Run, begin_run
 
 __all__ = ["fit"]
 
 
-def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuffle, drop_last,
-        validation_data, validation_split, callbacks, progress, resume) -> History:
+def fit(network, X, y, *, epochs, batch_size, steps_per_epoch, sample_weight, class_weight,
+        shuffle, drop_last, validation_data, validation_split, metrics, callbacks, progress,
+        resume) -> History:
     """What :meth:`cymlp.Network.fit` does."""
     epochs = as_integer("epochs", epochs, least=1)
     if batch_size is not None:
         batch_size = as_integer("batch_size", batch_size, least=1)
     shuffle, drop_last = as_flag("shuffle", shuffle), as_flag("drop_last", drop_last)
+    metrics = as_metrics(metrics, network.loss)
     callbacks = _as_callbacks(callbacks)
     if as_flag("progress", progress):
         callbacks.append(Progress(epochs))
     resume = as_flag("resume", resume)
+    if y is None and not isinstance(X, np.ndarray):
+        _, validation = _split(network, None, validation_data, validation_split)
+        network._record = None
+        with begin_block_run(
+                network, X, epochs=epochs, batch_size=batch_size, sample_weight=sample_weight,
+                class_weight=class_weight, shuffle=shuffle, drop_last=drop_last,
+                steps_per_epoch=steps_per_epoch, validation=validation, metrics=metrics,
+                callbacks=callbacks, resume=resume) as run:
+            return _watched(run, epochs)
+    if steps_per_epoch is not None:
+        raise ValueError("steps_per_epoch: expected None where X is an array, "
+                         f"got {shown(steps_per_epoch)}")
     arrays = network._learning_arrays(X, y, sample_weight)
     if network._full_batch and batch_size is not None:
         raise ValueError(f"batch_size: expected None with L-BFGS, which works on all rows at once, "
@@ -36,12 +54,17 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
                 "shuffle": shuffle, "drop_last": drop_last}
     record = begin_run(network._record if resume else None, settings, callbacks)
     network._record = record
-    run = Run(network, record, arrays, validation)
-    if not callbacks and validation is None and record.logs is None:
+    run = Run(network, record, arrays, validation, metrics)
+    if not (callbacks or metrics) and validation is None and record.logs is None:
         run.epochs(epochs)
         return record.history
+    return _watched(run, epochs)
+
+
+def _watched(run, epochs) -> History:
+    """A run with its callbacks."""
+    network, callbacks, begun = run.network, run.record.callbacks, []
     network._run = run
-    begun = []
     try:
         for callback in callbacks:
             begun.append(callback)
@@ -52,7 +75,7 @@ def fit(network, X, y, *, epochs, batch_size, sample_weight, class_weight, shuff
         with contextlib.ExitStack() as stack:   # each is told, also where another one fails
             for callback in reversed(begun):
                 stack.callback(callback.on_train_end, network)
-    return record.history
+    return run.record.history
 
 
 def _weighed(network, arrays, class_weight):
@@ -86,8 +109,14 @@ def _split(network, arrays, data, share):
     All values are looked at here: a bad label must not come to light after the first epoch.
     """
     share = as_number("validation_split", share, least=0.0, below=1.0)
-    X, y, weight, labels = arrays
-    network._engine.check(*arrays)
+    if arrays is None and share:
+        raise ValueError("validation_split: expected 0 where the rows come in blocks, "
+                         f"got {share:g}")
+    if arrays is not None:
+        X, y, weight, labels = arrays
+        network._engine.check(*arrays)
+    if data is None and arrays is None:
+        return None, None
     if data is None:
         kept = int(X.shape[0] * share)
         if share and not 0 < kept < X.shape[0]:

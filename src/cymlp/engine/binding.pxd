@@ -43,6 +43,12 @@ ctypedef struct kernels_t:
     void (*softmax_backward)(
         void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *y,
         Py_ssize_t ldy, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*log_softmax_forward)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*log_softmax_backward)(
+        void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *y,
+        Py_ssize_t ldy, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*pointwise_loss)(
         int kind, void *grad, Py_ssize_t ldg, double *row_loss, const void *logits,
         Py_ssize_t ldz, const void *target, Py_ssize_t ldt, const void *sample_weight,
@@ -183,6 +189,7 @@ ctypedef struct common_t:
     long long (*find_bad_label)(const source_t *source, long long classes) noexcept nogil
     long long (*find_outside)(const source_t *source, double low, double high) noexcept nogil
     long long (*find_fraction)(const source_t *source) noexcept nogil
+    void (*minus_log)(double *out, const double *p, Py_ssize_t n) noexcept nogil
 
 cdef const kernels_t *typed_kernels(int dtype) noexcept nogil      # 0: float32, 1: float64
 cdef const common_t *common_kernels() noexcept nogil

@@ -45,6 +45,9 @@ cdef int bind() except -1:
         (<void **>&k.exponential)[0] = typed("activations", "exponential", dtype)
         (<void **>&k.softmax_forward)[0] = typed("activations", "softmax_forward", dtype)
         (<void **>&k.softmax_backward)[0] = typed("activations", "softmax_backward", dtype)
+        (<void **>&k.log_softmax_forward)[0] = typed("activations", "log_softmax_forward", dtype)
+        (<void **>&k.log_softmax_backward)[0] = typed(
+            "activations", "log_softmax_backward", dtype)
         (<void **>&k.pointwise_loss)[0] = typed("losses", "pointwise_loss", dtype)
         (<void **>&k.softmax_cross_entropy_labels)[0] = typed(
             "losses", "softmax_cross_entropy_labels", dtype)
@@ -95,6 +98,7 @@ cdef int bind() except -1:
     (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")
     (<void **>&common.find_outside)[0] = address("data", "find_outside")
     (<void **>&common.find_fraction)[0] = address("data", "find_fraction")
+    (<void **>&common.minus_log)[0] = address("losses", "minus_log")
     return 0
 
 

@@ -41,3 +41,5 @@ cdef void correct_binary(
 cdef void absolute_error(
     double *row_metric, const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
     Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+
+cdef void minus_log(double *out, const double *p, Py_ssize_t n) noexcept nogil

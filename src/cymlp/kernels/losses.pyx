@@ -16,6 +16,9 @@ ctypedef double (*RowF32)(
 ctypedef double (*RowF64)(
     double *, const double *, const double *, Py_ssize_t, double, const double *) noexcept nogil
 
+cdef extern from "vmath.h" nogil:
+    double minus_log_f64(double p) noexcept
+
 cdef extern from "losses.h":
     ctypedef struct Parameter "struct loss_parameter":
         const char *name
@@ -306,3 +309,10 @@ def table():
                         bool(loss_table[kind].whole)),
              "outputs": loss_table[kind].outputs}
             for kind in range(LOSS_COUNT)]
+
+
+cdef void minus_log(double *out, const double *p, Py_ssize_t n) noexcept nogil:
+    """out = -log(p), for p in (0, 1] or NaN."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = minus_log_f64(p[i])

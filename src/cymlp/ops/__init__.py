@@ -21,13 +21,14 @@ array([[0., 0., 2.]])
 
 from __future__ import annotations
 
-from . import activations, dense, losses, metrics, optimizers, rng
+from . import activations, dense, losses, metrics, optimizers, rng, scores
 from .activations import *  # noqa: F403
 from .dense import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .metrics import *  # noqa: F403
 from .optimizers import *  # noqa: F403
 from .rng import *  # noqa: F403
+from .scores import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:       # the activations come from the kernels' table, unseen by type checkers
@@ -38,4 +39,4 @@ if TYPE_CHECKING:       # the activations come from the kernels' table, unseen b
     def __getattr__(name: str) -> Callable[..., NDArray]: ...
 
 __all__ = sorted(activations.__all__ + dense.__all__ + losses.__all__ + metrics.__all__
-                 + optimizers.__all__ + rng.__all__)
+                 + optimizers.__all__ + rng.__all__ + scores.__all__)

@@ -1,0 +1,377 @@
+"""Data that come in blocks: cut into batches, and fetched by a thread ahead of the steps."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .checks import as_integer, shown
+from .running import Run, watchers_of
+from .runs import RunRecord
+
+__all__ = ["BlockRun", "Cutter", "Feed", "Part", "begin_block_run", "is_once"]
+
+_AHEAD = 2      # parts that are ready at most, beside the one in use and the one being made
+_SHORT = 0.05   # seconds after which a waiting thread looks whether it is still wanted
+
+
+def is_once(source: Any) -> bool:
+    """Whether something can be gone through but once, as a generator can.
+
+    >>> is_once(iter([1])), is_once([1])
+    (True, False)
+    """
+    return hasattr(source, "__next__")
+
+
+class Part(NamedTuple):
+    """Rows for some whole batches, or for an epoch's last one; `last` ends the epoch."""
+
+    X: np.ndarray | None
+    y: np.ndarray | None
+    weight: np.ndarray | None
+    labels: bool
+    last: bool
+
+
+class Cutter:
+    """Cuts blocks into parts of whole batches, across their borders.
+
+    Parameters
+    ----------
+    source : iterable
+        Of blocks (X, y) or (X, y, sample_weight).
+    prepare : callable
+        ``(number, block)`` -> (X, y, weight, labels), checked, its arrays the cutter's own, their
+        rows in the order in which they are wanted.
+    batch_size : int
+        Rows of a batch.
+    epochs : int
+        How many there are at most.
+    steps_per_epoch : int, optional
+        Batches of an epoch; by default an epoch goes once through the source.
+    drop_last : bool
+        Whether rows that fill no batch are left out at the end.
+
+    Examples
+    --------
+    >>> blocks = [([[1.0], [2.0], [3.0]], [1, 2, 3]), ([[4.0], [5.0]], [4, 5])]
+    >>> def prepare(number, block):
+    ...     return np.array(block[0]), np.array(block[1]), None, False
+    >>> [(part.y.tolist(), part.last) for part in Cutter(blocks, prepare, 2, 1) if not part.last]
+    [([1, 2], False), ([3, 4], False), ([5], False)]
+    """
+
+    def __init__(self, source: Iterable, prepare: Callable, batch_size: int, epochs: int,
+                 steps_per_epoch: int | None = None, drop_last: bool = False) -> None:
+        self.source, self.prepare = source, prepare
+        self.batch_size, self.epochs = batch_size, epochs
+        self.steps_per_epoch, self.drop_last = steps_per_epoch, drop_last
+
+    def __iter__(self) -> Iterator[Part]:
+        if self.steps_per_epoch is None:
+            for _ in range(self.epochs):
+                yield from self._parts(self._blocks_of_one_pass())
+                yield Part(None, None, None, False, True)
+            return
+        left, done = self.steps_per_epoch, 0
+        for part in self._parts(self._endless_blocks()):
+            while part is not None:
+                part, rest = _split(part, left * self.batch_size)
+                left -= -(-len(part.X) // self.batch_size)
+                yield part
+                if not left:
+                    yield Part(None, None, None, False, True)
+                    left, done = self.steps_per_epoch, done + 1
+                    if done == self.epochs:
+                        return
+                part = rest
+        if left < self.steps_per_epoch:
+            yield Part(None, None, None, False, True)
+
+    def _blocks_of_one_pass(self) -> Iterator[tuple]:
+        number = -1
+        for number, block in enumerate(self.source):
+            yield self.prepare(number, block)
+        if number < 0:
+            raise ValueError("X: expected blocks of rows, got none")
+
+    def _endless_blocks(self) -> Iterator[tuple]:
+        """Of an iterator all that it gives, of anything else one pass after the other."""
+        while True:
+            yield from self._blocks_of_one_pass()
+            if is_once(self.source):
+                return
+
+    def _parts(self, blocks: Iterable[tuple]) -> Iterator[Part]:
+        """Whole batches, at last what is left."""
+        waiting: tuple | None = None    # fewer rows than a batch
+        for block in blocks:
+            if waiting is not None:
+                missing = self.batch_size - len(waiting[0])
+                waiting = _joined(waiting, tuple(_rows(block, 0, missing)))
+                block = tuple(_rows(block, missing, None))
+                if len(waiting[0]) == self.batch_size:
+                    yield Part(*waiting, False)
+                    waiting = None
+            whole = len(block[0]) // self.batch_size * self.batch_size
+            if whole:
+                yield Part(*_rows(block, 0, whole), False)
+            if whole < len(block[0]):
+                waiting = tuple(_rows(block, whole, None))
+        if waiting is not None and not self.drop_last:
+            yield Part(*waiting, False)
+
+
+def _rows(block: tuple, begin: int, end: int | None) -> Iterator[Any]:
+    X, y, weight, labels = block
+    yield from (X[begin:end], y[begin:end], None if weight is None else weight[begin:end], labels)
+
+
+def _split(part: Part, rows: int) -> tuple[Part, Part | None]:
+    """The first rows of a part, and the others."""
+    block = part[:4]
+    if len(block[0]) <= rows:
+        return part, None
+    return Part(*_rows(block, 0, rows), False), Part(*_rows(block, rows, None), False)
+
+
+def _joined(first: tuple, second: tuple) -> tuple:
+    """Rows of two blocks one after the other; where only one has weights, the other's are 1."""
+    if not len(second[0]):
+        return first
+    if first[1].shape[1:] != second[1].shape[1:]:
+        raise ValueError(f"y: expected targets of one kind in all blocks, got shapes "
+                         f"{first[1].shape} and {second[1].shape}")
+    weight = None
+    if first[2] is not None or second[2] is not None:
+        weight = np.concatenate([np.ones(len(block[0])) if block[2] is None else block[2]
+                                 for block in (first, second)])
+    return (np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]]), weight,
+            first[3])
+
+
+class Feed:
+    """Goes through an iterable in a thread of its own, a few entries ahead of who takes them.
+
+    An error of the iterable is raised where its entry would have come. :meth:`close` ends the
+    thread as soon as the iterable gives back control.
+
+    Parameters
+    ----------
+    entries : iterable
+        What the thread goes through.
+
+    Examples
+    --------
+    >>> feed = Feed(range(3))
+    >>> [feed.get(), feed.get(), feed.get(), feed.get()]
+    [0, 1, 2, None]
+    >>> feed.close()
+    """
+
+    def __init__(self, entries: Iterable) -> None:
+        self._ready: queue.Queue = queue.Queue(_AHEAD)
+        self._unwanted = threading.Event()
+        self._process, self._over = os.getpid(), False
+        self._thread = threading.Thread(
+            target=_fetch, args=(entries, self._ready, self._unwanted), name="cymlp-feed",
+            daemon=True)
+        self._thread.start()
+
+    def get(self) -> Any:
+        """The next entry; None where there are no more."""
+        if self._over:
+            return None
+        if os.getpid() != self._process:
+            raise RuntimeError("fit: expected to go on in the process that it began in; "
+                               "after a fork no thread fetches the blocks")
+        entry, error = self._ready.get()
+        if error is not None:
+            self._over = True
+            raise error
+        self._over = entry is None
+        return entry
+
+    def close(self) -> None:
+        """Let the thread end; wait for it a moment."""
+        self._over = True
+        if os.getpid() == self._process:
+            self._unwanted.set()
+            self._thread.join(1.0)
+
+
+def _fetch(entries: Iterable, ready: queue.Queue, unwanted: threading.Event) -> None:
+    """What the thread does. It holds nothing of the feed, which may be let go of meanwhile."""
+    def hand_over(entry, error=None):
+        while not unwanted.is_set():
+            try:
+                ready.put((entry, error), timeout=_SHORT)
+                return
+            except queue.Full:
+                pass
+
+    try:
+        for entry in entries:
+            hand_over(entry)
+            del entry       # so that no more of them are alive than said
+            if unwanted.is_set():
+                return
+        hand_over(None)
+    except BaseException as error:      # also SystemExit: it is for who waits for the entry
+        hand_over(None, error)
+
+
+class BlockRun(Run):
+    """A run over rows that come in blocks; see :meth:`cymlp.Network.fit`."""
+
+    def __init__(self, network: Any, source: Any, record: RunRecord, validation: Any,
+                 metrics: Any, steps_per_epoch: int | None, class_weight: Any) -> None:
+        self.network, self.record, self.class_weight = network, record, class_weight
+        self.validation, self.metrics = validation, metrics
+        self.order, self.arrays = np.empty(0, np.int64), None
+        self.watchers = watchers_of(record.callbacks)
+        settings = record.settings
+        self._key, self._first = network._engine.key, network._engine.epoch << 32
+        self._blocks = 0
+        self._part: Part | None = None
+        self._sums = np.zeros(4)
+        self._begun: float | None = None
+        self._cutter = Cutter(source, self._prepare, settings["batch_size"], settings["epochs"],
+                              steps_per_epoch, settings["drop_last"])
+        self._feed: Feed | None = None
+
+    def _prepare(self, number: int, block: Any) -> tuple:
+        """A block, looked at, copied and shuffled: in the thread, beside the steps."""
+        from .ops.rng import permutation
+
+        network = self.network
+        if not isinstance(block, (tuple, list)) or len(block) not in (2, 3):
+            raise ValueError(f"X: expected blocks (X, y) or (X, y, sample_weight), got "
+                             f"{shown(block)} as block {number}")
+        try:
+            arrays = network._learning_arrays(
+                *block, *(None,) * (3 - len(block)), self.class_weight)
+            network._engine.check(*arrays)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"block {number}: {error}") from None
+        X, y, weight, labels = arrays
+        # Always copies: a generator may fill the same arrays again.
+        if self.record.settings["shuffle"]:
+            order = permutation(len(X), key=self._key, epoch=self._first + self._blocks)
+            X, y, weight = X[order], y[order], None if weight is None else weight[order]
+        else:
+            X, y = np.array(X), np.array(y)
+            weight = None if weight is None else np.array(weight)
+        self._blocks += 1
+        return X, y.reshape(-1) if labels else y, weight, labels
+
+    def __enter__(self) -> BlockRun:
+        self._feed = Feed(self._cutter)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._feed.close()
+        self._part = self.arrays = None
+
+    def _engine_fit(self, count: int, over: Any, batches: int = -1) -> None:
+        """Batches to the end of an epoch, or some of them."""
+        network, record = self.network, self.record
+        while batches:
+            if self._part is None and not self._next_part(over):
+                return
+            before, epoch = network._engine.step, network._engine.epoch
+            results = np.zeros((3, 1))
+            X, y, weight, labels = self.arrays
+            try:
+                network._engine.fit(
+                    self._program_of(weight, labels), X, y, weight, labels, self.order, results,
+                    record.place, record.settings["batch_size"], False, False, batches)
+            finally:
+                if network._engine.epoch > epoch:   # of the engine: the part is at its end
+                    network._engine.epoch = epoch
+                    self._account(results, weight)
+            batches -= network._engine.step - before if batches > 0 else 0
+
+    def _program_of(self, weight: Any, labels: bool) -> Any:
+        return self.network._program("train", self.record.settings["batch_size"], labels,
+                                     weight is not None, True)
+
+    def _next_part(self, over: Any) -> bool:
+        """Take the next part; False at the end of an epoch or of all."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+        part = self._feed.get()
+        if part is None:
+            self.record.stopped = True
+            return False
+        if not part.last:
+            self._part, self.arrays = part, tuple(part[:4])
+            return True
+        loss, weights, metric, counted = self._sums.tolist()
+        seconds, self._begun = time.perf_counter() - self._begun, None
+        self._sums[:] = 0
+        self.network._engine.epoch += 1
+        over(self._logs(loss / weights if weights else 0.0, metric / counted if counted else 0.0)
+             | {"time": seconds})
+        return False
+
+    def _account(self, results: np.ndarray, weight: Any) -> None:
+        """Add a part's mean loss and metric to the epoch's sums."""
+        rows = len(self.arrays[0])
+        weights = rows if weight is None else float(np.sum(weight, dtype=np.float64))
+        counted = rows if weight is None else int(np.count_nonzero(weight))
+        loss, metric, _ = results[:, 0].tolist()
+        self._sums += (loss * weights if weights else 0.0, weights,
+                       metric * counted if counted else 0.0, counted)
+        self._part = None
+
+    def find_bad(self, before: Any, place: np.ndarray, order: np.ndarray) -> tuple:
+        """Nothing but that there is one: an epoch's blocks cannot be had again."""
+        return None, "a number that is not finite, in blocks that are not gone through again"
+
+
+def begin_block_run(network: Any, source: Any, *, epochs: int, batch_size: int | None,
+                    sample_weight: Any, class_weight: Any, shuffle: bool, drop_last: bool,
+                    steps_per_epoch: Any, validation: Any, metrics: Any, callbacks: Any,
+                    resume: bool) -> BlockRun:
+    """A run over blocks, where all that is asked for can be done with them (else ValueError).
+
+    >>> import cymlp
+    >>> blocks = [([[0.0], [1.0]], [0, 1])] * 3
+    >>> net = cymlp.mlp(1, [], 1, task="binary", rng=0)
+    >>> net.fit(blocks, epochs=2, batch_size=4).epochs
+    2
+    """
+    if not is_once(source) and not isinstance(source, Iterable):
+        raise TypeError("X: expected an array with y, or an iterable of blocks (X, y), "
+                        f"got {shown(source)}")
+    if steps_per_epoch is not None:
+        steps_per_epoch = as_integer("steps_per_epoch", steps_per_epoch, least=1)
+    elif is_once(source) and epochs > 1:
+        raise ValueError("epochs: expected 1, or steps_per_epoch, with blocks that can be gone "
+                         f"through only once, got {epochs}")
+    if batch_size is None or network._full_batch:
+        raise ValueError("batch_size: expected a number of rows, and an optimizer that works on "
+                         f"batches, where the rows come in blocks, got {batch_size}")
+    if sample_weight is not None:
+        raise ValueError("sample_weight: expected None where the rows come in blocks, which bring "
+                         f"their own as (X, y, sample_weight), got {shown(sample_weight)}")
+    if isinstance(class_weight, str):
+        raise ValueError("class_weight: expected a dict or numbers where the rows come in blocks, "
+                         f"got {class_weight!r}")
+    if metrics and validation is None:
+        raise ValueError("metrics: expected validation_data with them where the rows come in "
+                         "blocks, of which no second look can be had")
+    if resume:
+        raise ValueError("resume: expected False where the rows come in blocks, got True")
+    settings = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last,
+                "epochs": epochs}
+    record = RunRecord(settings, callbacks=callbacks)
+    return BlockRun(network, source, record, validation, metrics, steps_per_epoch, class_weight)
