@@ -115,12 +115,13 @@ DIGEST = """
 import hashlib
 import numpy as np
 import cymlp
+from cymlp import kernels
 rng = np.random.default_rng(1)
 X = rng.standard_normal((333, 21))
 y = rng.integers(0, 3, 333)
 digest = hashlib.sha256()
 for dtype in ("float32", "float64"):
-    for optimizer in ("sgd", "adagrad", "rmsprop", "adam"):
+    for optimizer in kernels.optimizer_table():
         layers = [cymlp.Dense(37, activation="tanh"), cymlp.Dropout(0.1),
                   cymlp.Dense(70, activation="relu"), cymlp.Dense(18, activation="sigmoid"),
                   cymlp.Dense(3)]

@@ -1,5 +1,7 @@
 """Every loss in a network: against PyTorch, the reference, differences; settings and weights."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,11 +28,11 @@ def numbers(random, columns):
 
 
 def decisions(random, columns):
-    return random.integers(0, 2, (ROWS, columns)).astype(float)
+    return random.randint(0, 2, (ROWS, columns)).astype(float)
 
 
 def labels(random, columns):
-    return random.integers(0, columns, ROWS)
+    return random.randint(0, columns, ROWS)
 
 
 def probabilities(random, columns):
@@ -53,7 +55,7 @@ def cross_entropy(settings):
 
 
 def ignored(random, columns):
-    return np.where(random.random(ROWS) < 0.3, -7, random.integers(0, columns, ROWS))
+    return np.where(random.random(ROWS) < 0.3, -7, random.randint(0, columns, ROWS))
 
 
 def gaussian(torch, z, t, w):
@@ -132,14 +134,15 @@ IDS = [f"{case[0]!r}-{case[2].__name__}" for case in CASES]
 def case_network(loss, dtype="float64", optimizer="adam", width=9):
     network = cymlp.Network([cymlp.Dense(width, "tanh"), cymlp.Dense(OUTPUTS)], in_features=5,
                             loss=loss, dtype=dtype, rng=3, optimizer=optimizer)
-    bias = np.linspace(-0.3, 0.4, OUTPUTS, dtype=np.float32)
-    network.parameters["1.bias"] = bias
+    random = np.random.RandomState(7)       # its numbers never change
+    for name, array in network.parameters.items():
+        network.parameters[name] = random.uniform(-0.6, 0.6, array.shape).astype(np.float32)
     return network
 
 
 def case_data(loss, targets, rows=ROWS):
-    random = np.random.default_rng(11)
-    X = random.standard_normal((ROWS, 5)).astype(np.float32).astype(float)
+    random = np.random.RandomState(11)
+    X = random.uniform(-2, 2, (ROWS, 5)).astype(np.float32).astype(float)
     y = targets(random, loss.target_features(OUTPUTS))
     y = y.astype(np.float32).astype(float) if y.dtype.kind == "f" else y
     weight = random.uniform(0.1, 2, ROWS).astype(np.float32).astype(float)
@@ -190,6 +193,20 @@ def test_gradients_and_twenty_steps_follow_torch(loss, function, targets, dtype,
     for name, array in parameters.items():
         for mine, theirs in ((gradients[name], slopes[name]), (network.parameters[name], array)):
             assert np.abs(mine - theirs).mean() <= TOLERANCE[dtype] * np.abs(theirs).mean(), name
+
+
+@pytest.mark.parametrize("with_weights", [False, True])
+@pytest.mark.parametrize("number", range(len(CASES)), ids=IDS)
+def test_twenty_steps_follow_the_recorded_curve(number, with_weights):
+    """As PyTorch went in float64 (data/record_losses.py)."""
+    loss, _, targets = CASES[number]
+    X, y, weight = case_data(loss, targets)
+    with np.load(Path(__file__).with_name("data") / "losses.npz") as file:
+        expected = file[f"{IDS[number]}/{with_weights}"]
+    for dtype in DTYPES:
+        network = case_network(loss, dtype)
+        got = [network.train_step(X, y, weight if with_weights else None) for _ in range(STEPS)]
+        np.testing.assert_allclose(got, expected, rtol=TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -406,5 +423,7 @@ def test_ignored_labels_count_as_rows_of_weight_zero():
     counted = network.evaluate(X[kept], y[kept], class_weight="balanced")
     assert network.evaluate(X, y, class_weight="balanced") == pytest.approx(counted, rel=1e-13)
     assert network.train_step(X, np.full(ROWS, -7)) == 0.0
+    for labels_of_batch in (np.zeros(ROWS, int), y, np.zeros(ROWS, int), y):
+        assert network.train_step(X, labels_of_batch) > 0       # also after one without any
     with pytest.raises(ValueError, match="y: expected class numbers from 0 to 5, got -8"):
         network.train_step(X, np.where(y == -7, -8, y))

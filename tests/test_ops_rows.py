@@ -162,6 +162,10 @@ VARIANTS = {
     "adagrad": [{}, {"learning_rate_decay": 0.1}],
     "rmsprop": [{"momentum": m, "centered": c} for m in (0.0, 0.9) for c in (False, True)],
     "adam": [{}, {"amsgrad": True}, {"beta1": 0.0, "beta2": 0.5}],
+    "adamw": [{}, {"amsgrad": True}],
+    "nadam": [{}, {"decoupled_weight_decay": True, "momentum_decay": 0.5}],
+    # With such a beta2 the second moment counts from the fourth step on, by default never here.
+    "radam": [{}, {"beta2": 0.9}, {"beta2": 0.9, "decoupled_weight_decay": True}],
 }
 STEPS = [(name, variant) for name in kernels.optimizer_table()
          for variant in VARIANTS.get(name, [{}])]

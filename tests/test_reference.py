@@ -6,18 +6,14 @@ import inspect
 import numpy as np
 import pytest
 
-from cymlp import reference
+from cymlp import kernels, reference
+from cymlp.optimizers import CLASSES
 
 ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax", "silu",
                "gelu", "gelu_tanh"]
 SAVES_INPUT = {"silu", "leaky_relu", "gelu", "gelu_tanh"}
-OPTIMIZERS = ["sgd", "adagrad", "rmsprop", "adam"]
-STATES = {
-    "sgd": ["momentum_buffer"],
-    "adagrad": ["sum"],
-    "rmsprop": ["square_average", "momentum_buffer", "gradient_average"],
-    "adam": ["first_moment", "second_moment", "maximum_second_moment"],
-}
+STATES = {name: row["states"] for name, row in kernels.optimizer_table().items()}
+OPTIMIZERS = list(STATES)
 
 
 def central_differences(function, x, h=1e-6):
@@ -229,6 +225,18 @@ VARIANTS = [
     ("adam", {}),
     ("adam", {"weight_decay": 0.1, "beta1": 0.8, "beta2": 0.9}),
     ("adam", {"amsgrad": True, "beta2": 0.9}),
+    ("adamw", {}),
+    ("adamw", {"amsgrad": True, "beta2": 0.9, "weight_decay": 0.3}),
+    ("nadam", {}),
+    ("nadam", {"weight_decay": 0.1, "momentum_decay": 0.3, "beta1": 0.8}),
+    ("nadam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("radam", {}),
+    ("radam", {"weight_decay": 0.1, "beta2": 0.9}),
+    ("radam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("adamax", {}),
+    ("adamax", {"weight_decay": 0.1, "beta2": 0.5, "epsilon": 0.1}),
+    ("adadelta", {}),
+    ("adadelta", {"weight_decay": 0.1, "rho": 0.5, "learning_rate": 0.3}),
 ]
 
 
@@ -236,16 +244,26 @@ def torch_optimizer(torch, name, parameter, hyper):
     """PyTorch's optimizer of the same name and hyperparameters."""
     names = {"learning_rate": "lr", "learning_rate_decay": "lr_decay", "epsilon": "eps"}
     hyper = dict(hyper)
-    if name == "adam":
+    if "beta1" in kernels.optimizer_table()[name]["hyper"]:
         hyper["betas"] = hyper.pop("beta1", 0.9), hyper.pop("beta2", 0.999)
-    classes = {"sgd": torch.optim.SGD, "adagrad": torch.optim.Adagrad,
-               "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
-    return classes[name]([parameter], **{names.get(k, k): v for k, v in hyper.items()})
+    theirs = next(cls.__name__ for cls in CLASSES if cls.kernel == name)
+    return getattr(torch.optim, theirs)(
+        [parameter], **{names.get(k, k): v for k, v in hyper.items()})
+
+
+@pytest.fixture
+def torch_in_float64():
+    """PyTorch with float64 as its default: NAdam keeps its product of momenta in that."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield torch
+    torch.set_default_dtype(before)
 
 
 @pytest.mark.parametrize("name, hyper", VARIANTS)
-def test_twenty_steps_against_torch(name, hyper, rng):
-    torch = pytest.importorskip("torch")
+def test_twenty_steps_against_torch(name, hyper, rng, torch_in_float64):
+    torch = torch_in_float64
     parameter = rng.standard_normal((5, 3))
     parameter_torch = torch.tensor(parameter, requires_grad=True)
     optimizer = torch_optimizer(torch, name, parameter_torch, hyper)
@@ -291,6 +309,16 @@ def test_two_steps_by_hand():
     # the second step keeps the maximum, 8
     assert steps("adam", beta1=0.5, beta2=0.5, epsilon=0.0, amsgrad=True) == pytest.approx(
         1 - 0.5 - 0.5 * (2 / 0.75) / (8 / 0.75)**0.5)
+    # the sign of a mean of 0 and 4, then of 2 and 2, less half of 1 and of 0
+    assert steps("lion", beta1=0.5, beta2=0.5, weight_decay=1.0) == 1 - 0.5 - 0.5 - 0.5
+    assert steps("lion", beta1=0.5, beta2=0.5) == 1 - 0.5 - 0.5
+    # largest 4, then 2 of the fading and 2 of the gradient
+    assert steps("adamax", beta1=0.5, beta2=0.5, epsilon=0.0) == pytest.approx(
+        1 - 0.5 - 0.5 * (2 / 0.75) / 2)
+    # squares 8 and 6, steps 4 and then sqrt((8 + 1) / (6 + 1)) * 2 for 4 / 3
+    first = 4 / 3
+    assert steps("adadelta", rho=0.5, epsilon=1.0) == pytest.approx(
+        1 - 0.5 * first - 0.5 * ((first**2 / 2 + 1) / (6 + 1))**0.5 * 2)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -302,7 +330,8 @@ def test_updates_refuse_what_they_cannot_change_and_change_nothing(name):
     parameter = np.ones(3)
     with pytest.raises(ValueError, match="parameter: expected the gradient's shape"):
         update(parameter, np.ones(4), *states)
-    needed = {"sgd": {"momentum": 0.5}, "rmsprop": {"centered": True}, "adam": {"amsgrad": True}}
+    needed = {"sgd": {"momentum": 0.5}, "rmsprop": {"centered": True}, "adam": {"amsgrad": True},
+              "adamw": {"amsgrad": True}}
     if name in needed:
         with pytest.raises(TypeError, match=r"\w+: expected a float64 ndarray .*got NoneType"):
             update(parameter, np.ones(3), *[*states[:-1], None], **needed[name])

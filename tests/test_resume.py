@@ -12,6 +12,7 @@ import pytest
 
 import cymlp
 from cymlp.callbacks import Callback, CSVLogger, EarlyStopping, ModelCheckpoint
+from cymlp.kernels import optimizer_table
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 5)).astype("float32")
@@ -20,6 +21,7 @@ OPTIMIZERS = {
     "sgd": cymlp.SGD(0.1, momentum=0.9), "adam": cymlp.Adam(0.02, amsgrad=True),
     "adagrad": cymlp.Adagrad(0.05, learning_rate_decay=0.1, initial_accumulator_value=0.2),
     "rmsprop": cymlp.RMSprop(0.01, momentum=0.5, centered=True)}
+OPTIMIZERS |= {name: name for name in optimizer_table() if name not in OPTIMIZERS}
 LAYERS = {
     "dense": [cymlp.Dense(7, "relu"), cymlp.Dropout(0.25), cymlp.Dense(3)],
     "normalised": [cymlp.Dense(6, "tanh", bias=False), cymlp.BatchNorm(), cymlp.Dropout(0.5),

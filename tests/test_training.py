@@ -14,6 +14,7 @@ import pytest
 import cymlp
 from cymlp import reference
 from cymlp.layers import activation_rows
+from cymlp.optimizers import CLASSES
 
 DATA = Path(__file__).with_name("data")
 _spec = importlib.util.spec_from_file_location("record_curves", DATA / "record_curves.py")
@@ -22,7 +23,7 @@ _spec.loader.exec_module(curves)
 
 TOLERANCE = {"float64": 1e-10, "float32": 3e-4}
 WIDEST, MOST_ROWS = 300, 600
-LIVE = range(105)    # every goal with every optimizer
+LIVE = range(len(curves.GOALS) * len(curves.OPTIMIZERS))    # every goal with every optimizer
 DTYPES = ("float64", "float32")
 
 
@@ -73,6 +74,10 @@ def worst_difference(got, expected):
         difference = np.abs(parameters[name].astype(np.float64) - array).mean()
         worst = max(worst, difference / np.abs(array.astype(np.float64)).mean())
     return worst
+
+
+def test_the_cases_know_every_optimizer():
+    assert {kind for kind, _ in curves.OPTIMIZERS} == {cls.__name__ for cls in CLASSES}
 
 
 def test_the_cases_know_every_activation():

@@ -2,7 +2,8 @@
 
 An initializer is a small immutable description; :func:`initialize` makes the array. Sources:
 Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
-(AISTATS 2010); He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015).
+(AISTATS 2010); He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015); LeCun, Bottou, Orr and Müller,
+"Efficient backprop" (1998).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Callable, ClassVar, Union
 
 import numpy as np
 
-from .checks import as_number, choices, shown, spec_repr
+from .checks import as_flag, as_number, choices, shown, spec_repr
 
 __all__ = [
     "Constant",
@@ -23,7 +24,10 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "Initializer",
+    "LeCunNormal",
+    "LeCunUniform",
     "Normal",
+    "Orthogonal",
     "Zeros",
     "as_initializer",
     "initialize",
@@ -34,8 +38,35 @@ __all__ = [
 _DRAW = 1 << 16
 
 
-@dataclass(frozen=True, slots=True)
-class GlorotUniform:
+@dataclass(frozen=True, slots=True, repr=False)
+class _Uniform:
+    """Uniform on plus and minus `spread(fan_in, fan_out)`."""
+
+    distribution: ClassVar[str] = "uniform"
+
+    __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Normal:
+    """Normal with standard deviation `spread(fan_in, fan_out)`, or cut off beyond two of them.
+
+    Cut off, the deviation before the cut is larger, so that afterwards it is the same: as Keras
+    does it.
+    """
+
+    distribution: ClassVar[str] = "normal"
+
+    truncated: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "truncated", as_flag("truncated", self.truncated))
+
+    __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class GlorotUniform(_Uniform):
     """Uniform on ±sqrt(6 / (fan_in + fan_out)): keeps the variance through sigmoid-like layers.
 
     >>> GlorotUniform()
@@ -43,47 +74,44 @@ class GlorotUniform:
     """
 
     name: ClassVar[str] = "glorot_uniform"
-    distribution: ClassVar[str] = "uniform"
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The largest magnitude."""
         return math.sqrt(6.0 / (fan_in + fan_out))
 
 
-@dataclass(frozen=True, slots=True)
-class GlorotNormal:
+@dataclass(frozen=True, slots=True, repr=False)
+class GlorotNormal(_Normal):
     """Normal with standard deviation sqrt(2 / (fan_in + fan_out)).
 
-    >>> GlorotNormal().spread(100, 100)
-    0.1
+    >>> GlorotNormal(truncated=True)
+    GlorotNormal(truncated=True)
     """
 
     name: ClassVar[str] = "glorot_normal"
-    distribution: ClassVar[str] = "normal"
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The standard deviation."""
         return math.sqrt(2.0 / (fan_in + fan_out))
 
 
-@dataclass(frozen=True, slots=True)
-class HeUniform:
-    """Uniform on ±sqrt(6 / fan_in): keeps the variance through layers with ReLU.
+@dataclass(frozen=True, slots=True, repr=False)
+class HeUniform(_Uniform):
+    """Uniform on ±sqrt(6 / fan_in): keeps the variance through ReLU layers.
 
-    >>> HeUniform().spread(600, 10)
-    0.1
+    >>> HeUniform().spread(6, 100)
+    1.0
     """
 
     name: ClassVar[str] = "he_uniform"
-    distribution: ClassVar[str] = "uniform"
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The largest magnitude."""
         return math.sqrt(6.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True)
-class HeNormal:
+@dataclass(frozen=True, slots=True, repr=False)
+class HeNormal(_Normal):
     """Normal with standard deviation sqrt(2 / fan_in).
 
     >>> HeNormal().spread(200, 10)
@@ -91,7 +119,6 @@ class HeNormal:
     """
 
     name: ClassVar[str] = "he_normal"
-    distribution: ClassVar[str] = "normal"
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The standard deviation."""
@@ -99,34 +126,98 @@ class HeNormal:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Normal:
+class LeCunUniform(_Uniform):
+    """Uniform on ±sqrt(3 / fan_in).
+
+    >>> LeCunUniform().spread(3, 100)
+    1.0
+    """
+
+    name: ClassVar[str] = "lecun_uniform"
+
+    def spread(self, fan_in: int, fan_out: int) -> float:
+        """The largest magnitude."""
+        return math.sqrt(3.0 / fan_in)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LeCunNormal(_Normal):
+    """Normal with standard deviation sqrt(1 / fan_in), which SELU needs.
+
+    >>> LeCunNormal().spread(100, 10)
+    0.1
+    """
+
+    name: ClassVar[str] = "lecun_normal"
+
+    def spread(self, fan_in: int, fan_out: int) -> float:
+        """The standard deviation."""
+        return math.sqrt(1.0 / fan_in)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Orthogonal:
+    """A random matrix whose rows or columns, whichever are fewer, are orthonormal, times a gain.
+
+    Saxe, McClelland and Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep
+    linear neural networks" (ICLR 2014); as PyTorch's and Keras's.
+
+    Parameters
+    ----------
+    gain : float
+        The length of each row or column.
+
+    Examples
+    --------
+    >>> weight = initialize(Orthogonal(2.0), (3, 2), np.random.default_rng(0), np.float64)
+    >>> np.allclose(weight.T @ weight, 4 * np.eye(2))
+    True
+    """
+
+    name: ClassVar[str] = "orthogonal"
+    distribution: ClassVar[str] = "orthogonal"
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gain", as_number("gain", self.gain))
+
+    def spread(self, fan_in: int, fan_out: int) -> float:
+        """The gain."""
+        return self.gain
+
+    __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Normal(_Normal):
     """Normal with a given standard deviation, whatever the shape.
 
     Parameters
     ----------
+    truncated : bool
+        Whether it is cut off beyond two standard deviations.
     deviation : float
         The standard deviation.
 
     Examples
     --------
-    >>> Normal(0.02)
+    >>> Normal(deviation=0.02)
     Normal(deviation=0.02)
     """
 
     name: ClassVar[str] = "normal"
-    distribution: ClassVar[str] = "normal"
 
     deviation: float = 1.0
 
     def __post_init__(self) -> None:
+        _Normal.__post_init__(self)
         deviation = as_number("deviation", self.deviation, least=0.0)
         object.__setattr__(self, "deviation", deviation)
 
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The standard deviation."""
         return self.deviation
-
-    __repr__ = spec_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +305,11 @@ class GivenArray:
         return f"GivenArray(shape={self.array.shape}, dtype={self.array.dtype})"
 
 
-Initializer = Union[
-    GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
-]
+Initializer = Union[GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal,
+                    Normal, Orthogonal, Zeros, Constant, GivenArray]
 
-_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal)
+_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
+           Orthogonal)
 _BY_NAME = {cls.name: cls for cls in (*_RANDOM, Zeros)}
 
 
@@ -229,7 +320,7 @@ def as_initializer(value: Any, name: str = "initializer") -> Initializer:
     ----------
     value : str, initializer or array_like
         One of the names ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``,
-        ``normal`` and ``zeros``, an object of this module, or an array of the parameter's shape.
+        ``lecun_uniform``, ``lecun_normal``, ``normal``, ``orthogonal`` and ``zeros``, an object of this module, or an array of the parameter's shape.
     name : str
         The argument's name for messages.
 
@@ -322,12 +413,21 @@ def _fitted(values: Any, out: np.ndarray) -> np.ndarray:
     return out
 
 
+# Deviation of a standard normal that is cut off at two deviations.
+_CUT_DEVIATION = 0.8796256610342398
+
+
 def _drawn(spec: Any, out: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     spread = spec.spread(*out.shape)
+    if spec.distribution == "orthogonal":
+        return _fitted(spread * _orthonormal(out.shape, rng), out)
     draw: Callable[[int], np.ndarray]
     if spec.distribution == "uniform":
         def draw(count: int) -> np.ndarray:
             return rng.uniform(-spread, spread, count)
+    elif spec.truncated:
+        def draw(count: int) -> np.ndarray:
+            return spread / _CUT_DEVIATION * _cut_normal(count, rng)
     else:
         def draw(count: int) -> np.ndarray:
             return rng.normal(0.0, spread, count)
@@ -336,3 +436,20 @@ def _drawn(spec: Any, out: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         end = min(begin + _DRAW, flat.size)
         flat[begin:end] = draw(end - begin)
     return out
+
+
+def _cut_normal(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal numbers; those beyond two are drawn again."""
+    values = rng.standard_normal(count)
+    while (beyond := np.abs(values) > 2.0).any():
+        values[beyond] = rng.standard_normal(int(beyond.sum()))
+    return values
+
+
+def _orthonormal(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """A matrix with orthonormal rows or columns, each such matrix as likely as any other."""
+    rows, columns = shape
+    normal = rng.standard_normal((max(shape), min(shape)))
+    q, r = np.linalg.qr(normal)
+    q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)     # else the signs would favour some
+    return q if rows >= columns else q.T

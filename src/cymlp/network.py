@@ -106,11 +106,12 @@ class Network(Keeping):
         self.update = as_update(update)
         self.dtype = as_dtype(dtype)
         self.out_features = output_width(self.layers, self.in_features)
+        self._ignores = getattr(self.loss, "ignore_index", None) is not None
         self._target_features = check_output(self.layers, self.task, self.loss,
                                              self.out_features, self.dtype)
         self._layout, self._parameter_bytes = parameter_layout(
             self.layers, self.in_features, self.dtype)
-        self._full_batch = getattr(self.optimizer, "full_batch", False)
+        self._full_batch = self.optimizer.full_batch
         check_update(self.update, self._full_batch, [parameter.name for parameter in self._layout])
         self._codes = code_columns(self.layers, self.in_features)
         self._whole_batch = any(
@@ -280,7 +281,7 @@ class Network(Keeping):
         >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
         (1.0, 1.0)
         """
-        if sample_weight is None and class_weight is None:
+        if sample_weight is None and class_weight is None and not self._ignores:
             loss = self._engine.try_train_step(X, y)
             if loss is not None:
                 return loss

@@ -17,7 +17,10 @@ from .initializers import (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    LeCunNormal,
+    LeCunUniform,
     Normal,
+    Orthogonal,
     Zeros,
 )
 from .layers import (
@@ -38,8 +41,8 @@ from .layers import (
     Scale,
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
-from .lbfgs import LBFGS
-from .optimizers import SGD, Adagrad, Adam, RMSprop
+from .optimizers import CLASSES as OPTIMIZERS
+from .optimizers import LBFGS
 from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
@@ -49,12 +52,13 @@ _GROUPS: dict[str, tuple[type, ...]] = {
               PReLU, GLU, Columns, Embedding, Residual, Concat),
     "activation": (Activation,),
     "initializer": (
-        GlorotUniform, GlorotNormal, HeUniform, HeNormal, Normal, Zeros, Constant, GivenArray
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
+        Orthogonal, Zeros, Constant, GivenArray
     ),
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": (SGD, Adagrad, RMSprop, Adam, LBFGS),
+    "optimizer": (*OPTIMIZERS, LBFGS),
 }
 
 # What holds a function of the user.

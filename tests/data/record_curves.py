@@ -38,6 +38,18 @@ OPTIMIZERS = (
     ("Adam", {"betas": (0.8, 0.99), "weight_decay": 0.01, "epsilon": 1e-6}),
     ("Adam", {"amsgrad": True}),
     ("Adam", {"learning_rate": 0.002, "amsgrad": True, "weight_decay": 0.01}),
+    ("AdamW", {}),
+    ("AdamW", {"learning_rate": 0.002, "amsgrad": True, "weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.01}),
+    ("NAdam", {"learning_rate": 0.001, "weight_decay": 0.1, "momentum_decay": 0.1,
+               "decoupled_weight_decay": True}),
+    ("RAdam", {"weight_decay": 0.01}),
+    ("RAdam", {"betas": (0.8, 0.99), "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adamax", {}),
+    ("Adamax", {"betas": (0.8, 0.9), "epsilon": 1e-3, "weight_decay": 0.01}),
+    ("Adadelta", {"learning_rate": 0.5}),
+    ("Lion", {}),
+    ("Lion", {"betas": (0.8, 0.9), "weight_decay": 0.1}),
 )
 # The networks in the file; they are small, so that whole parameters fit in.
 RECORDED, RECORDED_WIDTH, RECORDED_ROWS = range(30), 16, 40
@@ -168,18 +180,50 @@ def torch_loss(torch, case, logits, y, weight):
     return (weight * losses).sum() / weight.sum()
 
 
+def lion(torch):
+    """Lion, which PyTorch does not have, as an optimizer of PyTorch's kind."""
+    class Lion(torch.optim.Optimizer):
+        def __init__(self, parameters, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0):
+            super().__init__(parameters, {"lr": lr, "betas": betas, "decay": weight_decay})
+
+        @torch.no_grad()
+        def step(self):
+            for group in self.param_groups:
+                beta1, beta2 = group["betas"]
+                for p in group["params"]:
+                    mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                    direction = (beta1 * mean + (1 - beta1) * p.grad).sign()
+                    p -= group["lr"] * (direction + group["decay"] * p)
+                    mean.mul_(beta2).add_(p.grad, alpha=1 - beta2)
+
+    return Lion
+
+
+def torch_optimizer(torch, kind, parameters, settings):
+    """PyTorch's optimizer of a name, with settings by the names that they have in cymlp."""
+    names = {"learning_rate": "lr", "learning_rate_decay": "lr_decay", "epsilon": "eps"}
+    make = lion(torch) if kind == "Lion" else getattr(torch.optim, kind)
+    return make(parameters, **{names.get(name, name): value for name, value in settings.items()})
+
+
 def torch_curve(case, dtype):
     """Losses of all steps and the final parameters, as NumPy arrays."""
     import torch
 
     torch.set_num_threads(1)
-    names = {"learning_rate": "lr", "learning_rate_decay": "lr_decay", "epsilon": "eps"}
-    kind, settings = case.optimizer
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)      # NAdam keeps its product of momenta in this one
+    try:
+        return _torch_curve(torch, case, dtype)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _torch_curve(torch, case, dtype):
     real = getattr(torch, dtype)
     parameters = {name: torch.tensor(array, dtype=real, requires_grad=True)
                   for name, array in start(case).items()}
-    optimizer = getattr(torch.optim, kind)(
-        parameters.values(), **{names.get(name, name): value for name, value in settings.items()})
+    optimizer = torch_optimizer(torch, case.optimizer[0], parameters.values(), case.optimizer[1])
     X, y, weight = data(case)
     X = torch.tensor(X, dtype=real)
     y = torch.tensor(y) if case.target == "labels" else torch.tensor(y, dtype=real)

@@ -43,6 +43,12 @@ ctypedef struct kernels_t:
     void (*softmax_backward)(
         void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *y,
         Py_ssize_t ldy, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+    void (*log_softmax_forward)(
+        void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
+    void (*log_softmax_backward)(
+        void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *y,
+        Py_ssize_t ldy, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*pointwise_loss)(
         int kind, void *grad, Py_ssize_t ldg, double *row_loss, const void *logits,
         Py_ssize_t ldz, const void *target, Py_ssize_t ldt, const void *sample_weight,

@@ -45,6 +45,9 @@ cdef int bind() except -1:
         (<void **>&k.exponential)[0] = typed("activations", "exponential", dtype)
         (<void **>&k.softmax_forward)[0] = typed("activations", "softmax_forward", dtype)
         (<void **>&k.softmax_backward)[0] = typed("activations", "softmax_backward", dtype)
+        (<void **>&k.log_softmax_forward)[0] = typed("activations", "log_softmax_forward", dtype)
+        (<void **>&k.log_softmax_backward)[0] = typed(
+            "activations", "log_softmax_backward", dtype)
         (<void **>&k.pointwise_loss)[0] = typed("losses", "pointwise_loss", dtype)
         (<void **>&k.softmax_cross_entropy_labels)[0] = typed(
             "losses", "softmax_cross_entropy_labels", dtype)

@@ -18,6 +18,7 @@ cnp.import_array()
 
 cdef enum:
     MAX_HYPER = 16
+    LOG_OF_SOFTMAX = 1
     KULLBACK_LEIBLER = 1        # the kind of a softmax's loss that is not the cross-entropy
     CORRECT_LABELS = 0
     CORRECT_DENSE = 1
@@ -128,16 +129,24 @@ cdef void softmax_job(
     void *context, void **data, const Py_ssize_t *leading, Py_ssize_t row, Py_ssize_t rows,
     Py_ssize_t columns,
 ) noexcept nogil:
-    (<job_t *>context).kernels.softmax_forward(
-        data[0], leading[0], data[1], leading[1], rows, columns)
+    cdef const job_t *job = <const job_t *>context
+    if job.kind == LOG_OF_SOFTMAX:
+        job.kernels.log_softmax_forward(data[0], leading[0], data[1], leading[1], rows, columns)
+    else:
+        job.kernels.softmax_forward(data[0], leading[0], data[1], leading[1], rows, columns)
 
 
 cdef void softmax_backward_job(
     void *context, void **data, const Py_ssize_t *leading, Py_ssize_t row, Py_ssize_t rows,
     Py_ssize_t columns,
 ) noexcept nogil:
-    (<job_t *>context).kernels.softmax_backward(
-        data[0], leading[0], data[1], leading[1], data[2], leading[2], rows, columns)
+    cdef const job_t *job = <const job_t *>context
+    if job.kind == LOG_OF_SOFTMAX:
+        job.kernels.log_softmax_backward(
+            data[0], leading[0], data[1], leading[1], data[2], leading[2], rows, columns)
+    else:
+        job.kernels.softmax_backward(
+            data[0], leading[0], data[1], leading[1], data[2], leading[2], rows, columns)
 
 
 def activation_forward(int kind, cnp.ndarray out not None, cnp.ndarray x not None,
@@ -175,22 +184,22 @@ def exp(cnp.ndarray out not None, cnp.ndarray x not None):
     finish(&job, &walk, exp_job, dtype_of(out), False)
 
 
-def softmax(cnp.ndarray out not None, cnp.ndarray x not None):
-    """Softmax of every row along the last dimension."""
+def softmax(bint log, cnp.ndarray out not None, cnp.ndarray x not None):
+    """Softmax, or its logarithm, of every row along the last dimension."""
     cdef job_t job
     cdef walk_t walk
-    open_job(&job, &walk, dtype_of(out), 0)
+    open_job(&job, &walk, dtype_of(out), LOG_OF_SOFTMAX if log else 0)
     add(&walk, out, WRITE)
     add(&walk, x, READ)
     finish(&job, &walk, softmax_job, dtype_of(out), True)
 
 
-def softmax_backward(cnp.ndarray out not None, cnp.ndarray grad_output not None,
+def softmax_backward(bint log, cnp.ndarray out not None, cnp.ndarray grad_output not None,
                      cnp.ndarray saved not None):
-    """The Jacobian of softmax times every row of grad_output."""
+    """The Jacobian of softmax, or of its logarithm, times every row of grad_output."""
     cdef job_t job
     cdef walk_t walk
-    open_job(&job, &walk, dtype_of(out), 0)
+    open_job(&job, &walk, dtype_of(out), LOG_OF_SOFTMAX if log else 0)
     add(&walk, out, WRITE)
     add(&walk, grad_output, READ)
     add(&walk, saved, READ)

@@ -21,7 +21,7 @@ cdef int take_target(call_t *call, cnp.ndarray target) except -1:
 def values_text(double low, double high, bint whole):
     """What the values of a target may be, for a message."""
     if whole:
-        return " or ".join(f"{value}" for value in range(<int>low, <int>high + 1))
+        return " or ".join([f"{value}" for value in range(<int>low, <int>high + 1)])
     if high < INFINITY:
         return f"values from {low:g} to {high:g}"
     return f"values of at least {low:g}" if low > -INFINITY else "numbers that are not NaN"

@@ -15,6 +15,7 @@ _OPS = {
     "gather_input": GATHER_INPUT, "gather_target": GATHER_TARGET,
     "gather_labels": GATHER_LABELS, "gather_weight": GATHER_WEIGHT,
     "dense_forward": DENSE_FORWARD, "activation_forward": ACTIVATION_FORWARD,
+    "log_softmax_forward": LOG_SOFTMAX_FORWARD, "log_softmax_backward": LOG_SOFTMAX_BACKWARD,
     "softmax_forward": SOFTMAX_FORWARD, "dropout": DROPOUT,
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "row_metric": ROW_METRIC, "reduce": REDUCE,
     "softmax_backward": SOFTMAX_BACKWARD, "activation_backward": ACTIVATION_BACKWARD,

@@ -13,6 +13,7 @@ class Engine:
     step: int
     epoch: int
     last_threads: int
+    last_sums: tuple[float, float, float, float] | None
     codes: list[tuple[int, int]]
     def __init__(
         self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],

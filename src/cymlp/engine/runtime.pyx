@@ -109,6 +109,7 @@ cdef class Engine:
     cdef public long long epoch
     cdef public list codes              # (column, number of codes) that embeddings take
     cdef readonly int last_threads      # how many the last call has used (for tests)
+    cdef readonly tuple last_sums   # of an epoch: see cymlp.data
     cdef Gate gate
     cdef list known                     # programs of calls that go the short way
 
@@ -215,9 +216,9 @@ cdef class Engine:
                              f"got shape {tuple((<object>x).shape)}")
         return cnp.PyArray_DIM(x, 0)
 
-    cdef int _check_target(self, call_t *call, cnp.ndarray target, bint labels) except -1:
-        return check_target(call, target, labels, self.out_features, self.low, self.high,
-                            self.whole)
+    cdef int _check(self, call_t *call, cnp.ndarray target, weight, bint labels) except -1:
+        check_target(call, target, labels, self.out_features, self.low, self.high, self.whole)
+        return check_weight(call, weight, self.code)
 
     def check(self, cnp.ndarray x not None, cnp.ndarray target not None, weight, bint labels):
         """Look at all targets and weights before the first of several calls on them."""
@@ -226,8 +227,7 @@ cdef class Engine:
         self._rows(x)
         describe(&call.x, x, "X")
         check_codes(&call, x, self.codes)
-        self._check_target(&call, target, labels)
-        check_weight(&call, weight, self.code)
+        self._check(&call, target, weight, labels)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -384,8 +384,7 @@ cdef class Engine:
         cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
         cdef Memory memory = self._open(program, x, threads, 1)
         cdef call_t *call = <call_t *>memory.data
-        self._check_target(call, target, labels)
-        check_weight(call, weight, self.code)
+        self._check(call, target, weight, labels)
         self._run(call, program, batch_job, threads)
         return memory
 
@@ -448,8 +447,7 @@ cdef class Engine:
         cdef double *result = <double *>cnp.PyArray_DATA(results)
         check_place(call.x.rows, order, results, place, shuffle)
         if values[0] == 0:
-            self._check_target(call, target, labels)
-            check_weight(call, weight, self.code)
+            self._check(call, target, weight, labels)
         else:       # the values have been looked at when the epoch began
             take_target(call, target)
             take_weight(call, weight)
@@ -467,6 +465,8 @@ cdef class Engine:
             self._run(call, program, train_job, threads)
         finally:
             leave_place(call, values)
+            self.last_sums = (call.loss_sum, call.weights * call.value_count, call.metric_sum,
+                              call.counted)
         self._keep(program, memory)
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
@@ -482,8 +482,7 @@ cdef class Engine:
         cdef Memory vectors = Memory(3 * self.parameter_bytes)
         cdef call_t *call = <call_t *>memory.data
         cdef search_t search
-        self._check_target(call, target, labels)
-        check_weight(call, weight, self.code)
+        self._check(call, target, weight, labels)
         memset(&search, 0, sizeof(search_t))
         search.call, search.tuner, search.wanted = call, &program.tuner, threads
         search.bytes, search.step, search.iterations = (

@@ -233,6 +233,11 @@ cdef void by_rows(
                                    s.saved.leading, rows, s.columns)
     elif s.op == EXPONENTIAL:
         exponential(s, c, out, x, rows)
+    elif s.op == LOG_SOFTMAX_FORWARD:
+        c.kernels.log_softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
+    elif s.op == LOG_SOFTMAX_BACKWARD:
+        c.kernels.log_softmax_backward(out, s.out.leading, x, s.x.leading,
+                                       at(c, b, &s.saved, row), s.saved.leading, rows, s.columns)
     elif s.op == DROPOUT:
         c.kernels.dropout(out, s.out.leading, x, s.x.leading, b.piece_first + row,
                           b.piece_first + row + rows, s.columns, s.parameter, c.key, b.step,

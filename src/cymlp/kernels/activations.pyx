@@ -6,6 +6,7 @@ here are the loops over the rows. Softmax needs a whole row at once and is outsi
 """
 
 from cymlp.kernels.lanes cimport (
+    row_exp, row_log_softmax, row_log_softmax_backward, row_sum,
     row_dot, row_exponential, row_max, row_product, row_softmax, row_softmax_backward)
 from cymlp.kernels.real cimport real
 
@@ -29,6 +30,7 @@ cdef extern from "activations.h":
         BackwardF64 backward_f64
     const Activation[1] activation_table
     int ACTIVATION_COUNT
+    double log_f64(double x) noexcept nogil
 
 
 cdef void activation_forward(
@@ -88,6 +90,28 @@ cdef void softmax_backward(
     for r in range(rows):
         row_softmax_backward(dx + r * lddx, dy + r * lddy, y + r * ldy, cols,
                              row_dot(dy + r * lddy, y + r * ldy, cols))
+
+
+cdef void log_softmax_forward(
+        real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """Row-wise x - max - log(sum(e^(x - max))); y may be x. NaN and +Inf as in softmax."""
+    cdef real largest, total
+    cdef Py_ssize_t r
+    for r in range(rows):
+        largest = row_max(x + r * ldx, cols)
+        total = row_exp(<real *> NULL, x + r * ldx, cols, largest)
+        row_log_softmax(y + r * ldy, x + r * ldx, cols, largest, <real> log_f64(total))
+
+
+cdef void log_softmax_backward(
+        real *dx, Py_ssize_t lddx, const real *dy, Py_ssize_t lddy, const real *y, Py_ssize_t ldy,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """The Jacobian of log-softmax times dy: dx = dy - e^y sum(dy), row by row; dx may be dy."""
+    cdef Py_ssize_t r
+    for r in range(rows):
+        row_log_softmax_backward(dx + r * lddx, dy + r * lddy, y + r * ldy, cols,
+                                 row_sum(dy + r * lddy, cols))
 
 
 cdef void glu_forward(

@@ -188,6 +188,17 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
                                            ptrdiff_t n) { \
         INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) out[c] = a[c] * b[c]; \
     } \
+    /* y[c] = (x[c] - max) - log */ \
+    LANES_INLINE void row_log_softmax_##suffix(real *y, const real *x, ptrdiff_t n, real max, \
+                                               real log) { \
+        INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) y[c] = (x[c] - max) - log; \
+    } \
+    /* dx[c] = dy[c] - e^y[c] sum, with y <= 0 */ \
+    LANES_INLINE void row_log_softmax_backward_##suffix(real *dx, const real *dy, const real *y, \
+                                                        ptrdiff_t n, real sum) { \
+        INDEPENDENT for (ptrdiff_t c = 0; c < n; c++) \
+            dx[c] = fma_##suffix(-exp_bounded_##suffix(y[c]), sum, dy[c]); \
+    } \
     /* dx[c] = y[c] (dy[c] - dot) */ \
     LANES_INLINE void row_softmax_backward_##suffix(real *dx, const real *dy, const real *y, \
                                                     ptrdiff_t n, real dot) { \

@@ -22,6 +22,14 @@ cdef extern from "lanes.h" nogil:
     void row_exponential_f64(double *out, const double *x, Py_ssize_t n) noexcept
     void row_product_f32(float *out, const float *a, const float *b, Py_ssize_t n) noexcept
     void row_product_f64(double *out, const double *a, const double *b, Py_ssize_t n) noexcept
+    void row_log_softmax_f32(float *y, const float *x, Py_ssize_t n, float max,
+                             float log) noexcept
+    void row_log_softmax_f64(double *y, const double *x, Py_ssize_t n, double max,
+                             double log) noexcept
+    void row_log_softmax_backward_f32(
+        float *dx, const float *dy, const float *y, Py_ssize_t n, float sum) noexcept
+    void row_log_softmax_backward_f64(
+        double *dx, const double *dy, const double *y, Py_ssize_t n, double sum) noexcept
     void row_softmax_backward_f32(
         float *dx, const float *dy, const float *y, Py_ssize_t n, float dot) noexcept
     void row_softmax_backward_f64(
@@ -109,3 +117,21 @@ cdef inline void row_product(
         row_product_f32(out, a, b, n)
     else:
         row_product_f64(out, a, b, n)
+
+
+cdef inline void row_log_softmax(
+        real *y, const real *x, Py_ssize_t n, real max, real log) noexcept nogil:
+    """y = (x - max) - log"""
+    if real is float:
+        row_log_softmax_f32(y, x, n, max, log)
+    else:
+        row_log_softmax_f64(y, x, n, max, log)
+
+
+cdef inline void row_log_softmax_backward(
+        real *dx, const real *dy, const real *y, Py_ssize_t n, real sum) noexcept nogil:
+    """dx = dy - e^y sum"""
+    if real is float:
+        row_log_softmax_backward_f32(dx, dy, y, n, sum)
+    else:
+        row_log_softmax_backward_f64(dx, dy, y, n, sum)

@@ -61,52 +61,54 @@
         FMA((z - t) * (z - t), EXP(-v), v) / 2, (z - t) * EXP(-v), \
         (1 - (z - t) * (z - t) * EXP(-v)) / 2)
 
-#define SLOPE(factor, derivative) gradient[c] = factor * (derivative);
-#define SLOPES(factor, derivative, second) \
-    const real slope = factor * (derivative); \
-    gradient[n + c] = factor * (second); \
-    gradient[c] = slope;
-
 #define DEFINE_LOSS(name, output_activation, metric, names, targets, loss, derivative) \
-    DEFINE_LOSS_OF(name##_row_f32, float, , loss, SLOPE(factor, derivative)) \
-    DEFINE_LOSS_OF(name##_row_f64, double, , loss, SLOPE(factor, derivative))
+    DEFINE_LOSS_OF(name##_row_f32, float, , loss, derivative, ) \
+    DEFINE_LOSS_OF(name##_row_f64, double, , loss, derivative, )
 
 #define DEFINE_PAIR_LOSS(name, output_activation, metric, names, targets, loss, first, second) \
-    DEFINE_LOSS_OF(name##_row_f32, float, const real v = logits[n + c];, loss, \
-                   SLOPES(factor, first, second)) \
-    DEFINE_LOSS_OF(name##_row_f64, double, const real v = logits[n + c];, loss, \
-                   SLOPES(factor, first, second))
+    DEFINE_LOSS_OF(name##_row_f32, float, const real v = logits[n + c];, loss, first, \
+                   other[c - begin] = factor * (second);) \
+    DEFINE_LOSS_OF(name##_row_f64, double, const real v = logits[n + c];, loss, first, \
+                   other[c - begin] = factor * (second);)
+
+/* Once, not once for every loss, to keep the code small. */
+#define DEFINE_ADD_VALUES(function, real) \
+    static __attribute__((noinline)) void function(double *sum, const real *value, \
+                                                   ptrdiff_t size) { \
+        const ptrdiff_t whole = size - size % LANES; \
+        for (ptrdiff_t c = 0; c < whole; c += LANES) EACH_LANE(i) sum[i] += value[c + i]; \
+        for (ptrdiff_t c = whole; c < size; c++) sum[c - whole] += value[c]; \
+    }
+
+DEFINE_ADD_VALUES(add_values_f32, float)
+DEFINE_ADD_VALUES(add_values_f64, double)
 
 /* The sum of the losses of a row's n targets; the gradient is factor times the derivative, where
- * it is not NULL. */
-#define DEFINE_LOSS_OF(function, real_type, more, loss, slopes) \
+ * it is not NULL. One loop for both keeps the code small. */
+#define DEFINE_LOSS_OF(function, real_type, more, loss, derivative, more_slopes) \
     static double function(real_type *gradient, const real_type *logits, \
                            const real_type *target, ptrdiff_t n, real_type factor, \
                            const real_type *parameters) { \
         typedef real_type real; \
         double sum[LANES] = {0}; \
-        real value[16 * LANES]; \
+        real value[16 * LANES], unused[16 * LANES]; \
         (void)parameters; \
         for (ptrdiff_t begin = 0; begin < n; begin += 16 * LANES) { \
             const ptrdiff_t end = n - begin < 16 * LANES ? n : begin + 16 * LANES; \
-            if (gradient) { \
-                INDEPENDENT for (ptrdiff_t c = begin; c < end; c++) { \
-                    const real z = logits[c], t = target[c]; \
-                    more \
-                    value[c - begin] = loss; \
-                    slopes \
-                } \
-            } else { \
-                INDEPENDENT for (ptrdiff_t c = begin; c < end; c++) { \
-                    const real z = logits[c], t = target[c]; \
-                    more \
-                    value[c - begin] = loss; \
-                } \
+            real *slope = gradient ? gradient + begin : unused; \
+            real *other = gradient ? gradient + n + begin : unused; \
+            (void)other; \
+            INDEPENDENT for (ptrdiff_t c = begin; c < end; c++) { \
+                const real z = logits[c], t = target[c]; \
+                more \
+                const real one = loss, first_slope = factor * (derivative); \
+                more_slopes \
+                value[c - begin] = one; \
+                slope[c - begin] = first_slope; \
             } \
             if (n == 1) return value[0]; /* one output, the common case: nothing to add */ \
-            const ptrdiff_t size = end - begin, whole = size - size % LANES; \
-            for (ptrdiff_t c = 0; c < whole; c += LANES) EACH_LANE(i) sum[i] += value[c + i]; \
-            for (ptrdiff_t c = whole; c < size; c++) sum[c - whole] += value[c]; \
+            _Generic(value[0], float: add_values_f32, double: add_values_f64)( \
+                sum, value, end - begin); \
         } \
         return sum_lanes_f64(from_array_f64(sum)); \
     }

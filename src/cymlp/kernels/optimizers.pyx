@@ -4,8 +4,10 @@
 A step has two halves. `prepare` turns the hyperparameters and the number of the
 step into the few scalars that the update needs (once a step, in double).
 `update` runs over the arrays in their own number type, with those scalars
-rounded to it. Both are written here, and TABLE at the end of the file names
-them: adding an optimizer means a scalar struct, a prepare, an update and a row.
+rounded to it. Both are written here or, for all that keeps a running mean of the gradient,
+in `adam_family.pxd`, and TABLE at the end of the file names
+them: adding an optimizer means a scalar struct, a prepare, an update and a row. The learning
+rate is the first hyperparameter of every row: a schedule sets it anew for each step.
 
 The definitions are PyTorch's. No multiply-add is fused and only IEEE operations occur
 (square root and division included), so all levels give the same bits.
@@ -14,42 +16,11 @@ The loops are inline functions whose first arguments are constants at every
 call: the compiler makes one loop without branches of each variant.
 """
 
+from cymlp.kernels.adam_family cimport (
+    adam_prepare, adam_update, adamax_prepare, adamax_update, adamw_prepare, lion_prepare,
+    lion_update, nadam_prepare, nadam_update, radam_prepare, radam_update)
+from cymlp.kernels.optimizer_math cimport array, square_root
 from cymlp.kernels.real cimport real
-
-cdef extern from *:
-    # The builtins become the instruction; <math.h> is a library call in places.
-    float square_root_float "__builtin_sqrtf"(float) noexcept nogil
-    double square_root_double "__builtin_sqrt"(double) noexcept nogil
-
-
-cdef extern from *:
-    # A promise that nothing else points into the array. Without it every pair of
-    # arrays is compared before a loop, and clang gives up where there are five.
-    ctypedef float *float_array "float *__restrict"
-    ctypedef double *double_array "double *__restrict"
-
-# `array` goes along with `real`: Cython writes out only the pairs that are called.
-ctypedef fused array:
-    float_array
-    double_array
-
-
-cdef inline real square_root(real x) noexcept nogil:
-    if real is float:
-        return square_root_float(x)
-    else:
-        return square_root_double(x)
-
-
-cdef inline double integer_power(double base, long long exponent) noexcept nogil:
-    """base**exponent by squaring: pow of a C library differs from system to system."""
-    cdef double power = 1.0
-    while exponent > 0:
-        if exponent & 1:
-            power *= base
-        base *= base
-        exponent >>= 1
-    return power
 
 
 # ---- stochastic gradient descent -------------------------------------------------
@@ -218,77 +189,49 @@ cdef void rmsprop_update(
                      momentum_buffer, gradient_average, n, s)
 
 
-# ---- Adam ------------------------------------------------------------------------
+# ---- Adadelta --------------------------------------------------------------------
 
-cdef struct AdamScalars:
-    double one_minus_beta1
-    double beta2
-    double one_minus_beta2
-    double step_size
+cdef struct AdadeltaScalars:
+    double learning_rate
+    double rho
+    double one_minus_rho
     double epsilon
     double weight_decay
-    double amsgrad
 
 
-cdef void adam_prepare(double *prepared, const double *hyper, long long step) noexcept nogil:
-    """The bias corrections, folded into step size and epsilon.
-
-    With c = sqrt(1 - beta2**step), the definition's
-    m / (sqrt(v) / c + epsilon) is c * m / (sqrt(v) + c * epsilon): one division
-    an element instead of two.
-    """
-    cdef AdamScalars *s = <AdamScalars *> prepared
-    cdef double beta1 = hyper[1], beta2 = hyper[2]
-    cdef double correction = square_root_double(1.0 - integer_power(beta2, step))
-    s.one_minus_beta1 = 1.0 - beta1
-    s.beta2 = beta2
-    s.one_minus_beta2 = 1.0 - beta2
-    s.step_size = hyper[0] / (1.0 - integer_power(beta1, step)) * correction
-    s.epsilon = hyper[3] * correction
-    s.weight_decay = hyper[4]
-    s.amsgrad = hyper[5]
+cdef void adadelta_prepare(double *prepared, const double *hyper, long long step) noexcept nogil:
+    cdef AdadeltaScalars *s = <AdadeltaScalars *> prepared
+    s.learning_rate = hyper[0]
+    s.rho = hyper[1]
+    s.one_minus_rho = 1.0 - hyper[1]
+    s.epsilon = hyper[2]
+    s.weight_decay = hyper[3]
 
 
-cdef inline void adam_loop(
-        const bint amsgrad,
-        array parameter, const real *gradient, array first_moment,
-        array second_moment, array maximum_second_moment,
-        Py_ssize_t n, const AdamScalars *s) noexcept nogil:
-    cdef real one_minus_beta1 = <real> s.one_minus_beta1
-    cdef real beta2 = <real> s.beta2
-    cdef real one_minus_beta2 = <real> s.one_minus_beta2
-    cdef real step_size = <real> s.step_size
+cdef inline void adadelta_loop(
+        array parameter, const real *gradient, array square_average, array step_average,
+        Py_ssize_t n, const AdadeltaScalars *s) noexcept nogil:
+    cdef real learning_rate = <real> s.learning_rate
+    cdef real rho = <real> s.rho
+    cdef real one_minus_rho = <real> s.one_minus_rho
     cdef real epsilon = <real> s.epsilon
     cdef real weight_decay = <real> s.weight_decay
-    cdef real g, m, v, largest
+    cdef real g, v, d
     cdef Py_ssize_t i
     for i in range(n):
         g = gradient[i] + weight_decay * parameter[i]
-        m = first_moment[i] + one_minus_beta1 * (g - first_moment[i])
-        v = beta2 * second_moment[i] + one_minus_beta2 * g * g
-        first_moment[i] = m
-        second_moment[i] = v
-        if amsgrad:
-            # A NaN in either is kept. Two choices, because an `or` is a branch to the
-            # compiler and the loop would not become vector instructions.
-            largest = maximum_second_moment[i]
-            v = largest if largest > v else v
-            v = largest if largest != largest else v
-            maximum_second_moment[i] = v
-        parameter[i] -= step_size * m / (square_root(v) + epsilon)
+        v = rho * square_average[i] + one_minus_rho * g * g
+        d = square_root(step_average[i] + epsilon) / square_root(v + epsilon) * g
+        square_average[i] = v
+        step_average[i] = rho * step_average[i] + one_minus_rho * d * d
+        parameter[i] -= learning_rate * d
 
 
-cdef void adam_update(
-        real *parameter, const real *gradient, real *first_moment,
-        real *second_moment, real *maximum_second_moment,
-        Py_ssize_t n, const double *prepared) noexcept nogil:
-    cdef const AdamScalars *s = <const AdamScalars *> prepared
-    if s.amsgrad != 0.0:
-        adam_loop(True, parameter, gradient, first_moment, second_moment,
-                  maximum_second_moment, n, s)
-    else:
-        adam_loop(False, parameter, gradient, first_moment, second_moment,
-                  maximum_second_moment, n, s)
+cdef void adadelta_update(
+        real *parameter, const real *gradient, real *square_average, real *step_average,
+        real *unused, Py_ssize_t n, const double *prepared) noexcept nogil:
+    adadelta_loop(parameter, gradient, square_average, step_average, n,
+                  <const AdadeltaScalars *> prepared)
 
 
 # ---- the table -------------------------------------------------------------------
@@ -309,7 +252,7 @@ cdef struct Optimizer:
     UpdateFloat update_float
     UpdateDouble update_double
 
-cdef Optimizer[4] TABLE = [
+cdef Optimizer[10] TABLE = [
     Optimizer(
         b"sgd",
         b"learning_rate momentum dampening weight_decay nesterov",
@@ -330,6 +273,36 @@ cdef Optimizer[4] TABLE = [
         b"learning_rate beta1 beta2 epsilon weight_decay amsgrad",
         b"first_moment second_moment maximum_second_moment:amsgrad",
         adam_prepare, adam_update[float], adam_update[double]),
+    Optimizer(
+        b"adamw",
+        b"learning_rate beta1 beta2 epsilon weight_decay amsgrad",
+        b"first_moment second_moment maximum_second_moment:amsgrad",
+        adamw_prepare, adam_update[float], adam_update[double]),
+    Optimizer(
+        b"nadam",
+        b"learning_rate beta1 beta2 epsilon weight_decay momentum_decay decoupled_weight_decay",
+        b"first_moment second_moment",
+        nadam_prepare, nadam_update[float], nadam_update[double]),
+    Optimizer(
+        b"radam",
+        b"learning_rate beta1 beta2 epsilon weight_decay decoupled_weight_decay",
+        b"first_moment second_moment",
+        radam_prepare, radam_update[float], radam_update[double]),
+    Optimizer(
+        b"adamax",
+        b"learning_rate beta1 beta2 epsilon weight_decay",
+        b"first_moment largest",
+        adamax_prepare, adamax_update[float], adamax_update[double]),
+    Optimizer(
+        b"adadelta",
+        b"learning_rate rho epsilon weight_decay",
+        b"square_average step_average",
+        adadelta_prepare, adadelta_update[float], adadelta_update[double]),
+    Optimizer(
+        b"lion",
+        b"learning_rate beta1 beta2 weight_decay",
+        b"first_moment",
+        lion_prepare, lion_update[float], lion_update[double]),
 ]
 
 

@@ -69,18 +69,22 @@ VMATH double from_bits_f64(uint64_t u) { double x; __builtin_memcpy(&x, &u, size
 /* e^r as 1 + r + r^2 Q(r); Q fits (e^r - 1 - r)/r^2 to the least relative error of e^r, its first
  * coefficient held at 1/2. Fused, 1 + (1 + Q r) r rounds least; otherwise both its products would
  * round, and 1 + r is taken as an exact sum of two numbers instead. */
-VMATH float exp_reduced_f32(float r) {
+VMATH float exp_tail_f32(float r) {
     float q = 0x1.6b6e2ep-10f;
     q = fma_f32(q, r, 0x1.122f86p-7f);
     q = fma_f32(q, r, 0x1.555688p-5f);
     q = fma_f32(q, r, 0x1.5554a4p-3f);
-    q = fma_f32(q, r, 0.5f);
+    return fma_f32(q, r, 0.5f);
+}
+
+VMATH float exp_reduced_f32(float r) {
+    float q = exp_tail_f32(r);
     float high = 1.0f + r;
     return VMATH_FUSED ? fma_f32(fma_f32(q, r, 1.0f), r, 1.0f)
                        : high + (r * r * q + (r - (high - 1.0f)));
 }
 
-VMATH double exp_reduced_f64(double r) {
+VMATH double exp_tail_f64(double r) {
     double r2 = r * r;
     double even = 0x1.289f8b56b5223p-22;
     double odd = 0x1.ad2043ef68a9fp-26;
@@ -92,11 +96,19 @@ VMATH double exp_reduced_f64(double r) {
     odd = fma_f64(odd, r2, 0x1.1111111128855p-7);
     even = fma_f64(even, r2, 0.5);
     odd = fma_f64(odd, r2, 0x1.5555555555501p-3);
-    double q = fma_f64(odd, r, even);
+    return fma_f64(odd, r, even);
+}
+
+VMATH double exp_reduced_f64(double r) {
+    double q = exp_tail_f64(r);
     double high = 1.0 + r;
     return VMATH_FUSED ? fma_f64(fma_f64(q, r, 1.0), r, 1.0)
-                       : high + (r2 * q + (r - (high - 1.0)));
+                       : high + (r * r * q + (r - (high - 1.0)));
 }
+
+/* e^r - 1 */
+VMATH float expm1_reduced_f32(float r) { return fma_f32(exp_tail_f32(r) * r, r, r); }
+VMATH double expm1_reduced_f64(double r) { return fma_f64(exp_tail_f64(r) * r, r, r); }
 
 /* e^x for x up to what overflows. 2^n goes on in two factors, 2^floor(n/2) and the rest, since n
  * reaches beyond the exponents of normal numbers; only the last product rounds. Below the clamp

@@ -13,15 +13,18 @@ from ..initializers import Initializer, Zeros, as_initializer, is_random
 from .custom import CustomActivation
 from .shapes import Declared, Layer
 
-__all__ = ["Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
+__all__ = ["PARAMETER_BOUNDS", "Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
 
-# Softmax works on whole rows, so it is no row of the pointwise table.
-_SOFTMAX = {"name": "softmax", "kind": -1, "saves": "output",
-            "initializer": "glorot_uniform", "parameter": "", "default": 0.0}
+# These work on whole rows, so they are no rows of the pointwise table.
+_OF_ROWS = {name: {"name": name, "kind": -1, "saves": "output", "initializer": "glorot_uniform",
+                   "parameter": "", "default": 0.0} for name in ("softmax", "log_softmax")}
+
+#: bounds of the activations' parameters, as :func:`cymlp.checks.as_number` takes them
+PARAMETER_BOUNDS: dict[str, dict[str, float]] = {"slope": {"least": 0.0}, "alpha": {"above": 0.0}}
 
 
 def activation_rows() -> dict[str, dict[str, Any]]:
-    """All activations by name: the pointwise rows of the kernels' table, and softmax.
+    """All activations by name: the rows of the kernels' table, softmax and log-softmax.
 
     >>> activation_rows()["relu"]["initializer"]
     'he_uniform'
@@ -29,7 +32,7 @@ def activation_rows() -> dict[str, dict[str, Any]]:
     # Here and not above: a description can be read without loading a kernel.
     from .. import kernels
 
-    return {"softmax": _SOFTMAX, **kernels.activation_table()}
+    return {**_OF_ROWS, **kernels.activation_table()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,9 +43,11 @@ class Activation(Layer):
     ----------
     name : str
         A name of the kernels' table, such as ``identity``, ``sigmoid``, ``tanh``, ``relu`` or
-        ``leaky_relu``; or ``softmax``, along each row.
+        ``leaky_relu``; or ``softmax`` and ``log_softmax``, along each row.
     slope : float, optional
         Only for ``leaky_relu``: the slope for negative values, 0.01 by default.
+    alpha : float, optional
+        Only for ``elu`` and ``celu``: minus the value that they tend to below, 1 by default.
 
     Examples
     --------
@@ -57,6 +62,7 @@ class Activation(Layer):
     name: str
     _: KW_ONLY
     slope: float | None = None
+    alpha: float | None = None
 
     def __post_init__(self) -> None:
         rows = activation_rows()
@@ -65,16 +71,15 @@ class Activation(Layer):
         if self.name not in rows:
             raise ValueError(f"activation: expected {choices(rows)}, got {shown(self.name)}")
         row = rows[self.name]
-        slope = self.slope
-        if row["parameter"]:
-            slope = as_number("slope", row["default"] if slope is None else slope, least=0.0)
-        elif slope is not None:
-            raise ValueError(
-                f"slope: expected None, as activation {self.name!r} takes no slope, "
-                f"got {shown(slope)}"
-            )
+        for label, bounds in PARAMETER_BOUNDS.items():
+            value = getattr(self, label)
+            if label == row["parameter"]:
+                value = as_number(label, row["default"] if value is None else value, **bounds)
+                object.__setattr__(self, label, value)
+            elif value is not None:
+                raise ValueError(f"{label}: expected None, as activation {self.name!r} takes no "
+                                 f"{label}, got {shown(value)}")
         object.__setattr__(self, "name", str(self.name))
-        object.__setattr__(self, "slope", slope)
 
     @property
     def output_activation(self) -> str:
@@ -84,7 +89,7 @@ class Activation(Layer):
     @property
     def parameter(self) -> float:
         """The number that the activation's kernel takes; 0 where it takes none."""
-        return 0.0 if self.slope is None else self.slope
+        return next((value for value in (self.slope, self.alpha) if value is not None), 0.0)
 
     @property
     def initializer(self) -> str:

@@ -12,6 +12,7 @@ from ..arrays import as_real_array, as_result, floating_dtype
 from ..checks import as_number
 from ..engine import calls
 from ..kernels import activation_table
+from ..layers.basic import PARAMETER_BOUNDS
 
 _FORWARD = """Activation {activation}, element by element, as `cymlp.reference.{activation}`.
 
@@ -62,7 +63,7 @@ True
 
 _PARAMETER = """
 {name} : float
-    As in the specification of a layer, at least 0."""
+    As in the specification of a layer."""
 
 
 def _run_forward(kind: int, x: ArrayLike, parameter: float, out: Any) -> NDArray:
@@ -99,7 +100,7 @@ def _forward_function(kind: int, label: str, default: float) -> Callable[..., ND
         return _run_forward(kind, x, 0.0, out)
 
     def forward_with(x, parameter=default, *, out=None):
-        return _run_forward(kind, x, as_number(label, parameter, least=0.0), out)
+        return _run_forward(kind, x, as_number(label, parameter, **PARAMETER_BOUNDS[label]), out)
 
     return forward_with if label else forward
 
@@ -109,7 +110,7 @@ def _backward_function(kind: int, label: str, default: float) -> Callable[..., N
         return _run_backward(kind, grad_output, saved, 0.0, out)
 
     def backward_with(grad_output, saved, parameter=default, *, out=None):
-        parameter = as_number(label, parameter, least=0.0)
+        parameter = as_number(label, parameter, **PARAMETER_BOUNDS[label])
         return _run_backward(kind, grad_output, saved, parameter, out)
 
     return backward_with if label else backward
@@ -128,7 +129,7 @@ def _publish(function: Any, name: str, label: str, text: str, **words: str) -> N
     __all__.append(name)
 
 
-__all__ = ["exp", "softmax", "softmax_backward"]
+__all__ = ["exp", "log_softmax", "log_softmax_backward", "softmax", "softmax_backward"]
 
 for _row in activation_table().values():
     _name, _label = _row["name"], _row["parameter"]
@@ -194,7 +195,7 @@ def softmax(x: ArrayLike, *, out: NDArray | None = None) -> NDArray:
     x = as_real_array("x", x)
     _check_rows("x", x)
     out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
-    calls.softmax(out, x)
+    calls.softmax(False, out, x)
     return out
 
 
@@ -223,5 +224,61 @@ def softmax_backward(grad_output: ArrayLike, saved: ArrayLike, *,
     """
     grad_output, saved, out = _pair(grad_output, saved, out)
     _check_rows("grad_output", grad_output)
-    calls.softmax_backward(out, grad_output, saved)
+    calls.softmax_backward(False, out, grad_output, saved)
+    return out
+
+
+def log_softmax(x: ArrayLike, *, out: NDArray | None = None) -> NDArray:
+    """Logarithm of the softmax of every row, x - log(sum(exp(x))).
+
+    Parameters
+    ----------
+    x : array_like
+        At least one dimension; a row runs along the last axis.
+    out : ndarray, optional
+        Where the result goes; it may be `x`.
+
+    Returns
+    -------
+    ndarray
+        Same shape; float32 where `x` is, otherwise float64.
+
+    Examples
+    --------
+    >>> log_softmax([[0.0, 1000.0]])
+    array([[-1000.,     0.]])
+    """
+    x = as_real_array("x", x)
+    _check_rows("x", x)
+    out = as_result("out", out, x.shape, floating_dtype(x), {"x": x}, "x")
+    calls.softmax(True, out, x)
+    return out
+
+
+def log_softmax_backward(grad_output: ArrayLike, saved: ArrayLike, *,
+                         out: NDArray | None = None) -> NDArray:
+    """Gradient of `log_softmax` from its output y: grad_output - exp(y) * sum(grad_output).
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient by the output; a row runs along the last axis.
+    saved : array_like
+        Output of the forward pass, of the same shape.
+    out : ndarray, optional
+        Where the result goes; it may be `grad_output`.
+
+    Returns
+    -------
+    ndarray
+        Gradient by the input; float32 where both arrays are, otherwise float64.
+
+    Examples
+    --------
+    >>> log_softmax_backward([[1.0, 0.0]], saved=np.log([[0.5, 0.5]]))
+    array([[ 0.5, -0.5]])
+    """
+    grad_output, saved, out = _pair(grad_output, saved, out)
+    _check_rows("grad_output", grad_output)
+    calls.softmax_backward(True, out, grad_output, saved)
     return out

@@ -17,9 +17,11 @@ from ..arrays import as_changeable, as_real_array, check_apart
 from ..checks import as_integer
 from ..engine import calls
 from ..kernels import optimizer_table
-from ..optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from ..optimizers import (
+    SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, Optimizer, RAdam, RMSprop)
 
-__all__ = ["adagrad_update", "adam_update", "rmsprop_update", "sgd_update"]
+__all__ = ["adadelta_update", "adagrad_update", "adam_update", "adamax_update", "adamw_update",
+           "lion_update", "nadam_update", "radam_update", "rmsprop_update", "sgd_update"]
 
 
 def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
@@ -187,3 +189,199 @@ def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
                 amsgrad=amsgrad)
     _update(spec, step, parameter, gradient, first_moment=first_moment,
             second_moment=second_moment, maximum_second_moment=maximum_second_moment)
+
+
+def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
+                 second_moment: NDArray, maximum_second_moment: NDArray | None = None, *,
+                 step: int = 1, learning_rate: float = 1e-3, beta1: float = 0.9,
+                 beta2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 1e-2,
+                 amsgrad: bool = False) -> None:
+    """AdamW (`cymlp.AdamW`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment, second_moment : ndarray
+        States, changed in place.
+    maximum_second_moment : ndarray, optional
+        State, changed in place; needed where `amsgrad` is true.
+    step : int
+        Number of the step, from 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        Hyperparameters.
+    amsgrad : bool
+        Use the largest second moment.
+
+    Examples
+    --------
+    >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> adamw_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5, weight_decay=1.0)
+    >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
+    (array([0.]), array([0.4]), array([0.016]))
+    """
+    spec = AdamW(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
+                 amsgrad=amsgrad)
+    _update(spec, step, parameter, gradient, first_moment=first_moment,
+            second_moment=second_moment, maximum_second_moment=maximum_second_moment)
+
+
+def nadam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
+                 second_moment: NDArray, *, step: int = 1, learning_rate: float = 2e-3,
+                 beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                 weight_decay: float = 0.0, momentum_decay: float = 4e-3,
+                 decoupled_weight_decay: bool = False) -> None:
+    """NAdam (`cymlp.NAdam`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment, second_moment : ndarray
+        States, changed in place.
+    step : int
+        Number of the step, from 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay, momentum_decay : float
+        Hyperparameters.
+    decoupled_weight_decay : bool
+        Shrink the parameter instead of adding to the gradient.
+
+    Examples
+    --------
+    >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> nadam_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5)
+    >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
+    (array([0.471774]), array([0.4]), array([0.016]))
+    """
+    spec = NAdam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
+                 momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay)
+    _update(spec, step, parameter, gradient, first_moment=first_moment,
+            second_moment=second_moment)
+
+
+def radam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
+                 second_moment: NDArray, *, step: int = 1, learning_rate: float = 1e-3,
+                 beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                 weight_decay: float = 0.0, decoupled_weight_decay: bool = False) -> None:
+    """RAdam (`cymlp.RAdam`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment, second_moment : ndarray
+        States, changed in place.
+    step : int
+        Number of the step, from 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        Hyperparameters.
+    decoupled_weight_decay : bool
+        Shrink the parameter instead of adding to the gradient.
+
+    Examples
+    --------
+    >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> radam_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.125)
+    >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
+    (array([0.5]), array([0.4]), array([0.016]))
+    """
+    spec = RAdam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
+                 decoupled_weight_decay=decoupled_weight_decay)
+    _update(spec, step, parameter, gradient, first_moment=first_moment,
+            second_moment=second_moment)
+
+
+def adamax_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
+                  largest: NDArray, *, step: int = 1, learning_rate: float = 2e-3,
+                  beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                  weight_decay: float = 0.0) -> None:
+    """Adamax (`cymlp.Adamax`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment, largest : ndarray
+        States, changed in place.
+    step : int
+        Number of the step, from 1.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        Hyperparameters.
+
+    Examples
+    --------
+    >>> parameter, first_moment, largest = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> adamax_update(parameter, [4.0], first_moment, largest, learning_rate=0.5)
+    >>> parameter.round(6), first_moment.round(6), largest.round(6)
+    (array([0.5]), array([0.4]), array([4.]))
+    """
+    spec = Adamax(learning_rate, betas=(beta1, beta2), epsilon=epsilon,
+                  weight_decay=weight_decay)
+    _update(spec, step, parameter, gradient, first_moment=first_moment, largest=largest)
+
+
+def adadelta_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
+                    step_average: NDArray, *, step: int = 1, learning_rate: float = 1.0,
+                    rho: float = 0.9, epsilon: float = 1e-6, weight_decay: float = 0.0) -> None:
+    """Adadelta (`cymlp.Adadelta`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    square_average, step_average : ndarray
+        States, changed in place.
+    step : int
+        Number of the step; not looked at.
+    learning_rate, rho, epsilon, weight_decay : float
+        Hyperparameters.
+
+    Examples
+    --------
+    >>> parameter, square_average, step_average = np.array([1.0]), np.zeros(1), np.zeros(1)
+    >>> adadelta_update(parameter, [4.0], square_average, step_average, rho=0.5, epsilon=1.0)
+    >>> parameter.round(6), square_average.round(6), step_average.round(6)
+    (array([-0.333333]), array([8.]), array([0.888889]))
+    """
+    spec = Adadelta(learning_rate, rho=rho, epsilon=epsilon, weight_decay=weight_decay)
+    _update(spec, step, parameter, gradient, square_average=square_average,
+            step_average=step_average)
+
+
+def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, *, step: int = 1,
+                learning_rate: float = 1e-4, beta1: float = 0.9, beta2: float = 0.99,
+                weight_decay: float = 0.0) -> None:
+    """Lion (`cymlp.Lion`).
+
+    Parameters
+    ----------
+    parameter : ndarray
+        Changed in place.
+    gradient : array_like
+        Gradient of the loss by the parameter.
+    first_moment : ndarray
+        State, changed in place.
+    step : int
+        Number of the step; not looked at.
+    learning_rate, beta1, beta2, weight_decay : float
+        Hyperparameters.
+
+    Examples
+    --------
+    >>> parameter, first_moment = np.array([1.0]), np.zeros(1)
+    >>> lion_update(parameter, [4.0], first_moment, learning_rate=0.25)
+    >>> parameter.round(6), first_moment.round(6)
+    (array([0.75]), array([0.04]))
+    """
+    spec = Lion(learning_rate, betas=(beta1, beta2), weight_decay=weight_decay)
+    _update(spec, step, parameter, gradient, first_moment=first_moment)

@@ -78,7 +78,7 @@ def build_plan(kind, layers, in_features, loss, optimizer, dtype, batch, *,
     update = as_update(update)
     states = (*optimizer.states(), *update.states()) if kind == "train" else ()
     builder = _Builder(kind, layers, in_features, loss, dtype, batch, states, update,
-                       getattr(optimizer, "full_batch", False))
+                       optimizer.full_batch)
     if kind in ("predict", "forward"):
         builder.prediction()
     else:
@@ -222,8 +222,8 @@ class _Builder:
         if isinstance(activation, CustomActivation):
             self.add("python_forward", attributes | {"function": activation.forward},
                      split="caller", x=x, out=out)
-        elif activation.name == "softmax":
-            self.add("softmax_forward", attributes, x=x, out=out)
+        elif activation_row(activation)["kind"] < 0:        # of whole rows
+            self.add(f"{activation.name}_forward", attributes, x=x, out=out)
         else:
             self.add("activation_forward", attributes | self.activation_attributes(activation),
                      x=x, out=out)
@@ -242,8 +242,9 @@ class _Builder:
             self.add("python_backward", {"columns": columns, "function": activation.backward},
                      split="caller", x=gradient, out=out, saved=saved)
             return out
-        if activation.name == "softmax":
-            self.add("softmax_backward", {"columns": columns}, x=gradient, out=out, saved=saved)
+        if row["kind"] < 0:
+            self.add(f"{activation.name}_backward", {"columns": columns}, x=gradient, out=out,
+                     saved=saved)
             return out
         last = self.steps[-1]
         if (last.op == "dense_backward_input" and last.attributes["activation"] == "identity"

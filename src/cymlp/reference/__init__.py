@@ -10,7 +10,7 @@ the engine that differs.
 """
 
 from cymlp.reference import (
-    activations, class_losses, dense, gaussian, losses, optimizers, rng, run, scores,
+    activations, class_losses, dense, gaussian, losses, optimizers, pointwise, rng, run, scores,
     value_losses,
 )
 from cymlp.reference.activations import *  # noqa: F403
@@ -19,6 +19,7 @@ from cymlp.reference.dense import *  # noqa: F403
 from cymlp.reference.gaussian import *  # noqa: F403
 from cymlp.reference.losses import *  # noqa: F403
 from cymlp.reference.optimizers import *  # noqa: F403
+from cymlp.reference.pointwise import *  # noqa: F403
 from cymlp.reference.rng import *  # noqa: F403
 from cymlp.reference.run import *  # noqa: F403
 from cymlp.reference.scores import *  # noqa: F403
@@ -27,5 +28,5 @@ from cymlp.reference.value_losses import *  # noqa: F403
 __all__ = sorted(
     activations.__all__ + dense.__all__ + gaussian.__all__ + losses.__all__
     + class_losses.__all__ + scores.__all__ + value_losses.__all__
-    + optimizers.__all__ + rng.__all__ + run.__all__
+    + pointwise.__all__ + optimizers.__all__ + rng.__all__ + run.__all__
 )

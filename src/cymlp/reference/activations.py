@@ -18,6 +18,8 @@ __all__ = [
     "sigmoid_backward",
     "silu",
     "silu_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "softmax",
     "softmax_backward",
     "tanh",
@@ -380,3 +382,52 @@ def softmax_backward(grad_output, saved):
     """
     grad_output, y = _float64(grad_output, saved)
     return y * (grad_output - (grad_output * y).sum(axis=-1, keepdims=True))
+
+
+def log_softmax(x):
+    """Logarithm of `softmax`.
+
+    Parameters
+    ----------
+    x : array_like, shape (..., columns)
+        Rows along the last axis.
+
+    Returns
+    -------
+    ndarray
+        Same shape.
+
+    Examples
+    --------
+    >>> log_softmax([[0.0, 1000.0]])
+    array([[-1000.,     0.]])
+    """
+    x = _float64(x)
+    if x.size == 0:
+        return x.copy()
+    shifted = x - np.max(x, axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def log_softmax_backward(grad_output, saved):
+    """Gradient of `log_softmax`: grad_output - exp(y) * sum(grad_output).
+
+    Parameters
+    ----------
+    grad_output : array_like, shape (..., columns)
+        Gradient by the output.
+    saved : array_like
+        Output y of the forward pass, of the same shape.
+
+    Returns
+    -------
+    ndarray
+        Gradient by the input.
+
+    Examples
+    --------
+    >>> log_softmax_backward([[1.0, 0.0]], saved=np.log([[0.5, 0.5]]))
+    array([[ 0.5, -0.5]])
+    """
+    grad_output, saved = _float64(grad_output, saved)
+    return grad_output - np.exp(saved) * grad_output.sum(axis=-1, keepdims=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cymlp.layers import activation_rows
 from cymlp.plan import Step
-from cymlp.reference import activations, gaussian
+from cymlp.reference import activations, gaussian, pointwise
 
 __all__ = ["activation_of", "operand", "slope_of"]
 
@@ -18,7 +18,8 @@ def operand(step: Step, values: Any, role: str) -> Any:
 
 def activation_of(name: str) -> Any:
     """The function of an activation's name."""
-    return getattr(gaussian if name in gaussian.__all__ else activations, name)
+    return next(getattr(module, name) for module in (activations, gaussian, pointwise)
+                if name in module.__all__)
 
 
 def slope_of(step: Step) -> tuple:

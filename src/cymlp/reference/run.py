@@ -319,8 +319,9 @@ def _activation_forward(step, values, call):
     return {step.operands["out"]: activation(operand(step, values, "x"), *slope_of(step))}
 
 
-def _softmax_forward(step, values, call):
-    return {step.operands["out"]: activations.softmax(operand(step, values, "x"))}
+def _row_forward(step, values, call):
+    activation = activation_of(step.op.removesuffix("_forward"))
+    return {step.operands["out"]: activation(operand(step, values, "x"))}
 
 
 def _dropout(step, values, call):
@@ -338,8 +339,8 @@ def _reduce(step, values, call):
     return totals
 
 
-def _softmax_backward(step, values, call):
-    return {step.operands["out"]: activations.softmax_backward(
+def _row_backward(step, values, call):
+    return {step.operands["out"]: activation_of(step.op)(
         operand(step, values, "x"), operand(step, values, "saved"))}
 
 
@@ -377,8 +378,8 @@ _UPDATES = {"dense_update", "column_update", "embedding_update"}
 _OPS = {
     "gather_input": _gather_input, "gather_labels": _gather_labels, "gather_weight": _gather_weight,
     "dense_forward": _dense_forward, "activation_forward": _activation_forward,
-    "softmax_forward": _softmax_forward, "dropout": _dropout,
-    "reduce": _reduce, "softmax_backward": _softmax_backward,
+    "softmax_forward": _row_forward, "log_softmax_forward": _row_forward, "dropout": _dropout,
+    "reduce": _reduce, "softmax_backward": _row_backward, "log_softmax_backward": _row_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,
     "dense_update": _dense_update, "scatter_output": _scatter_output, **LAYER_STEPS, **LOSS_STEPS,
     # What goes around the update is done at the end, on whole arrays.

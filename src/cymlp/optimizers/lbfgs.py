@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from .checks import as_integer, as_number, shown, spec_repr
+from ..checks import as_integer, as_number
+from .base import Optimizer, set_checked
 
 __all__ = ["LBFGS"]
 
@@ -13,7 +14,7 @@ LARGEST_HISTORY = 64    # engine/lbfgs.pyx
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class LBFGS:
+class LBFGS(Optimizer):
     """Limited-memory BFGS with a line search for the strong Wolfe conditions.
 
     For small data: every iteration, an epoch of :meth:`cymlp.Network.fit`, works on all rows at
@@ -54,13 +55,9 @@ class LBFGS:
     evaluations: int = 20
 
     def __post_init__(self) -> None:
-        def put(name: str, value: float) -> None:
-            object.__setattr__(self, name, value)
-
-        put("history", as_integer("history", self.history, least=1, most=LARGEST_HISTORY))
-        put("evaluations", as_integer("evaluations", self.evaluations, least=1, most=1000))
-        for name in ("gradient_tolerance", "change_tolerance"):
-            put(name, as_number(name, getattr(self, name), least=0.0))
+        set_checked(self, as_integer, "history", least=1, most=LARGEST_HISTORY)
+        set_checked(self, as_integer, "evaluations", least=1, most=1000)
+        set_checked(self, as_number, "gradient_tolerance", "change_tolerance", least=0.0)
 
     def hyper(self) -> dict[str, float]:
         """Nothing: there is no update by itself."""
@@ -75,11 +72,4 @@ class LBFGS:
         return tuple(f"{kind}_difference_{number}" for kind in ("parameter", "gradient")
                      for number in range(self.history))
 
-    def initial_state(self, name: str) -> float:
-        """The value that a state starts from."""
-        if name not in self.states():
-            raise ValueError(f"name: expected one of the states {self.states()}, "
-                             f"got {shown(name)}")
-        return 0.0
-
-    __repr__ = spec_repr
+    __repr__ = Optimizer.__repr__

@@ -1,0 +1,91 @@
+"""What all optimizers have in common: their numbers and arrays, as the kernels want them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+from ..checks import as_number, shown, spec_repr
+
+__all__ = ["Optimizer", "set_betas", "set_checked"]
+
+
+class Optimizer:
+    """An optimizer: a plain, immutable description of a row of the kernels' table.
+
+    A class says which row that is (``kernel``), which arrays stand beside each parameter
+    (``arrays``: name, and the field without which it is not used or ``""``), and which of its
+    fields the kernel does not take (``apart``).
+
+    >>> from cymlp.optimizers import SGD
+    >>> isinstance(SGD(0.1), Optimizer)
+    True
+    """
+
+    __slots__ = ()
+
+    kernel: ClassVar[str]
+    arrays: ClassVar[dict[str, str]] = {}
+    apart: ClassVar[tuple[str, ...]] = ()
+    # Whether it works on all rows at once, with no row of the table.
+    full_batch: ClassVar[bool] = False
+
+    def hyper(self) -> dict[str, float]:
+        """The kernel's hyperparameters."""
+        values: dict[str, float] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.name == "betas":
+                values["beta1"], values["beta2"] = value
+            elif field.name not in self.apart:
+                values[field.name] = float(value)
+        return values
+
+    def states(self) -> tuple[str, ...]:
+        """Names of the arrays that are kept for each parameter."""
+        return tuple(name for name, needed in self.arrays.items()
+                     if not needed or getattr(self, needed))
+
+    def initial_state(self, name: str) -> float:
+        """The value that a state starts from."""
+        if name not in self.states():
+            raise ValueError(f"name: expected one of the states {self.states()}, "
+                             f"got {shown(name)}")
+        return 0.0
+
+    __repr__ = spec_repr
+
+
+def set_checked(spec: Any, check: Any, *names: str, **bounds: float) -> None:
+    """Put fields of an immutable object through a check.
+
+    Examples
+    --------
+    >>> from cymlp.optimizers import SGD
+    >>> sgd = SGD(0.5)
+    >>> set_checked(sgd, as_number, "learning_rate", least=0.0)
+    >>> sgd
+    SGD(learning_rate=0.5)
+    """
+    for name in names:
+        object.__setattr__(spec, name, check(name, getattr(spec, name), **bounds))
+
+
+def set_betas(spec: Any) -> None:
+    """Check the field `betas`: two shares from 0 up to but not including 1.
+
+    Examples
+    --------
+    >>> from cymlp.optimizers import Adam
+    >>> adam = Adam(betas=[0.5, 0.75])
+    >>> set_betas(adam)
+    >>> adam.betas
+    (0.5, 0.75)
+    """
+    if not isinstance(spec.betas, (tuple, list)):
+        raise TypeError(f"betas: expected two numbers, got {shown(spec.betas)}")
+    if len(spec.betas) != 2:
+        raise ValueError(f"betas: expected two numbers, got {shown(spec.betas)}")
+    betas = tuple(as_number(f"betas[{i}]", beta, least=0.0, below=1.0)
+                  for i, beta in enumerate(spec.betas))
+    object.__setattr__(spec, "betas", betas)
