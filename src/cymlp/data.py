@@ -291,7 +291,8 @@ class BlockRun(Run):
             try:
                 network._engine.fit(
                     self._program_of(weight, labels), X, y, weight, labels, self.order,
-                    np.zeros((3, 1)), record.place, record.settings["batch_size"], False, False, batches)
+                    np.zeros((3, 1)), record.place, record.settings["batch_size"], False, False,
+                    batches)
             finally:
                 if network._engine.epoch > epoch:   # of the engine: the part is at its end
                     network._engine.epoch = epoch
