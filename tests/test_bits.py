@@ -91,6 +91,8 @@ CASES = {
     **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
                               dtype=dtype)
        for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES))},
+    "schedule": Case(odd("tanh"), 37, 1000, 128, optimizer=cymlp.NAdam(
+        0.01, schedule=cymlp.schedules.Warmup(cymlp.schedules.Cosine(epochs=3), steps=5))),
     # Few rows: the threads share the panels of a product.
     "panels": Case([Dense(500, "relu"), Dropout(0.3), Dense(300, "tanh"), Dense(130, "softmax"),
                     Dense(10)], 300, 45, 45),

@@ -10,7 +10,9 @@ from cymlp.layers import activation_rows
 TOLERANCE = 1e-6
 # Rounding of the loss weighs less over a longer step, but a step must not cross a kink.
 STEP, STEP_WITH_KINKS = 1e-3, 1e-5
-KINKED = {"relu", "leaky_relu"}
+# In the function, or in its second derivative.
+KINKED = {"relu", "leaky_relu", "relu6", "elu", "celu", "selu", "softsign", "hard_sigmoid",
+          "hard_tanh", "hard_swish"}
 
 GOALS = {
     "mean_squared_error": ["rows", "column"],

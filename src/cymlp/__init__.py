@@ -22,7 +22,8 @@ _LAZY = {
     "NAdam": "optimizers", "RAdam": "optimizers", "RMSprop": "optimizers", "SGD": "optimizers",
     "BinaryCrossEntropy": "losses", "CategoricalCrossEntropy": "losses",
     "CSVLogger": "callbacks", "Callback": "callbacks", "Diagnostics": "callbacks",
-    "EarlyStopping": "callbacks",
+    "AdaptiveRate": "callbacks", "EarlyStopping": "callbacks", "RateFunction": "callbacks",
+    "ReduceOnPlateau": "callbacks",
     "LearningRateFinder": "callbacks", "ModelCheckpoint": "callbacks", "TensorBoard": "callbacks",
     "TerminateOnNaN": "callbacks", "History": "history",
     "LBFGS": "optimizers", "Group": "update", "Update": "update",
@@ -34,7 +35,8 @@ _LAZY = {
     "SmoothL1Loss": "losses", "SquaredHinge": "losses",
     "Plan": "plan", "load": "files", "show_config": "config",
 }
-_MODULES = ("initializers", "layers", "losses", "metrics", "ops", "optimizers", "reference")
+_MODULES = ("initializers", "layers", "losses", "metrics", "ops", "optimizers", "reference",
+            "schedules")
 
 __all__ = ["__version__", "get_num_threads", "set_num_threads", *sorted({*_LAZY, *_MODULES})]
 

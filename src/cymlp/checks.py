@@ -126,9 +126,9 @@ def as_text(name: str, value: Any, allowed: Iterable[str]) -> str:
 def spec_repr(spec: Any) -> str:
     """``SGD(momentum=0.9)``: required fields, then those that differ from their default."""
     parts = []
-    for field in dataclasses.fields(spec):
+    for field in sorted(dataclasses.fields(spec), key=lambda field: field.kw_only):
         value = getattr(spec, field.name)
-        if field.default is dataclasses.MISSING:
+        if field.default is dataclasses.MISSING and not field.kw_only:
             parts.append(repr(value))
         elif value != field.default:
             parts.append(f"{field.name}={value!r}")

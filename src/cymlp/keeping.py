@@ -38,6 +38,7 @@ class Keeping:
         twin._describe(self.layers, self.in_features, optimizer, self.dtype, self.task,
                        self.loss, self.update)
         twin._resume(*self._progress())
+        twin._engine.rate_factor = self._engine.rate_factor
         return twin
 
     def averaged(self) -> Any:

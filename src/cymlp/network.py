@@ -133,6 +133,9 @@ class Network(Keeping):
             self.in_features, self.out_features, self._target_features, self.loss.limits,
             self.loss.takes_labels, key)
         self._engine.codes = self._codes
+        schedule = getattr(self.optimizer, "schedule", None)
+        if schedule is not None:
+            self._engine.schedule = np.array(schedule.numbers())
         self.parameters = Parameters(self._engine, self._layout)
         self._record = self._run = None     # of fit: how far it has come, and the run on its way
 

@@ -43,6 +43,7 @@ from .layers import (
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
 from .optimizers import LBFGS
+from .schedules import SCHEDULES
 from .update import Group, Update
 
 __all__ = ["from_dict", "to_dict"]
@@ -59,6 +60,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "update": (Update,),
     "group": (Group,),
     "optimizer": (*OPTIMIZERS, LBFGS),
+    "schedule": SCHEDULES,
 }
 
 # What holds a function of the user.
@@ -70,6 +72,8 @@ _NESTED = {
     "weight_initializer": "initializer",
     "bias_initializer": "initializer",
     "initializer": "initializer",
+    "schedule": "schedule",
+    "then": "schedule",
 }
 # Which fields hold lists of specifications, or lists of such lists.
 _LISTS = {"layers": "layer", "branches": "layer", "groups": "group"}

@@ -1,5 +1,6 @@
 """Callbacks: what happens between the epochs, or between the steps, of a training run."""
 
+from .adapting import AdaptiveRate, RateFunction, ReduceOnPlateau
 from .base import Callback
 from .checkpoint import ModelCheckpoint
 from .csvlogger import CSVLogger
@@ -10,5 +11,6 @@ from .rates import LearningRateFinder, LearningRates
 from .stopping import EarlyStopping
 from .tensorboard import TensorBoard
 
-__all__ = ["CSVLogger", "Callback", "Diagnostics", "EarlyStopping", "LearningRateFinder",
-           "LearningRates", "ModelCheckpoint", "Progress", "TensorBoard", "TerminateOnNaN"]
+__all__ = ["AdaptiveRate", "CSVLogger", "Callback", "Diagnostics", "EarlyStopping",
+           "LearningRateFinder", "LearningRates", "ModelCheckpoint", "Progress", "RateFunction",
+           "ReduceOnPlateau", "TensorBoard", "TerminateOnNaN"]

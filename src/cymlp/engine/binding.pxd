@@ -179,6 +179,8 @@ ctypedef struct common_t:
     # Kernels that know no dtype.
     void (*optimizer_prepare)(
         int kind, double *prepared, const double *hyper, long long step) noexcept nogil
+    double (*schedule_factor)(
+        const double *numbers, long long step, long long epoch, long long rows) noexcept nogil
     void (*permutation)(
         long long *order, long long n, unsigned long long key, long long epoch) noexcept nogil
     void (*gather_labels)(

@@ -92,6 +92,7 @@ cdef int bind() except -1:
         (<void **>&k.parameter_average)[0] = typed("gradients", "parameter_average", dtype)
         (<void **>&k.parameter_max_norm)[0] = typed("gradients", "parameter_max_norm", dtype)
     (<void **>&common.optimizer_prepare)[0] = address("optimizers", "optimizer_prepare")
+    (<void **>&common.schedule_factor)[0] = address("schedules", "schedule_factor")
     (<void **>&common.permutation)[0] = address("rng", "permutation")
     (<void **>&common.gather_labels)[0] = address("data", "gather_labels")
     (<void **>&common.find_bad_label)[0] = address("data", "find_bad_label")

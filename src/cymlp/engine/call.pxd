@@ -188,6 +188,8 @@ ctypedef struct call_t:
     const rules_t *rules
     int groups
     const double *hyper         # MAX_HYPER numbers for each group
+    const double *schedule      # of the learning rate; NULL: none
+    double rate_factor          # what callbacks multiply the learning rate with
     unsigned long long key
     long long step
     source_t x

@@ -12,6 +12,8 @@ class Engine:
     key: int
     step: int
     epoch: int
+    schedule: NDArray[np.float64] | None
+    rate_factor: float
     last_threads: int
     last_sums: tuple[float, float, float, float] | None
     codes: list[tuple[int, int]]

@@ -107,6 +107,8 @@ cdef class Engine:
     cdef readonly unsigned long long key
     cdef public long long step
     cdef public long long epoch
+    cdef public cnp.ndarray schedule    # of the learning rate, in numbers; None: none
+    cdef public double rate_factor      # what the learning rate is multiplied with besides
     cdef public list codes              # (column, number of codes) that embeddings take
     cdef readonly int last_threads      # how many the last call has used (for tests)
     cdef readonly tuple last_sums   # of an epoch: see cymlp.data
@@ -124,6 +126,7 @@ cdef class Engine:
         self.item = 8 if self.code else 4
         self.kernels = typed_kernels(self.code)
         self.optimizer = optimizer
+        self.rate_factor = 1.0
         self.groups = len(hyper)
         for group, numbers in enumerate(hyper):
             for i, value in enumerate(numbers):
@@ -262,7 +265,9 @@ cdef class Engine:
         call.optimizer = self.optimizer
         call.keeps_gradients = program.keeps_gradients
         call.updates = program.updates
-        call.hyper = self.hyper
+        call.hyper, call.rate_factor = self.hyper, self.rate_factor
+        if self.schedule is not None:
+            call.schedule = <const double *>cnp.PyArray_DATA(self.schedule)
         call.groups = self.groups
         call.state_offset = self.state_offset
         call.key = self.key

@@ -3,6 +3,7 @@
 The threads wait for each other only where a step needs what another thread has made.
 """
 from cpython.pythread cimport PyThread_get_thread_ident
+from libc.string cimport memcpy
 from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
@@ -122,11 +123,18 @@ cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:
 
 cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
     """The few numbers that every update needs, for each group of parameters."""
+    cdef double hyper[MAX_HYPER]
+    cdef long long step = updates_done(c, b)
+    cdef double factor = c.rate_factor
     cdef int group
+    if c.schedule != NULL:
+        factor *= common_kernels().schedule_factor(
+            c.schedule, step - 1, c.first_epoch + c.epochs_done, c.rows)
     for group in range(c.groups):
+        memcpy(hyper, c.hyper + group * MAX_HYPER, sizeof(hyper))
+        hyper[0] *= factor
         common_kernels().optimizer_prepare(
-            c.optimizer, b.prepared + group * MAX_HYPER, c.hyper + group * MAX_HYPER,
-            updates_done(c, b))
+            c.optimizer, b.prepared + group * MAX_HYPER, hyper, step)
 
 
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:

@@ -6,13 +6,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_flag, as_number
-from .base import Optimizer, set_betas, set_checked
+from .base import Scheduled, set_betas, set_checked
 
 __all__ = ["AMSGrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adam(Optimizer):
+class Adam(Scheduled):
     """Adaptive steps from running means of the gradient and of its square.
 
     Parameters
@@ -28,6 +28,8 @@ class Adam(Optimizer):
         This many times the parameter is added to its gradient.
     amsgrad : bool
         Divides by the largest second moment so far (the AMSGrad variant).
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Adam(Optimizer):
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "amsgrad")
         set_betas(self)
@@ -76,7 +79,7 @@ def AMSGrad(learning_rate: float = 1e-3, **settings: Any) -> Adam:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class AdamW(Optimizer):
+class AdamW(Scheduled):
     """Adam with a weight decay apart from the gradient.
 
     Loshchilov and Hutter 2019.
@@ -94,6 +97,8 @@ class AdamW(Optimizer):
         The parameter shrinks by ``learning_rate * weight_decay`` of itself in a step.
     amsgrad : bool
         Divides by the largest second moment so far.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -113,13 +118,14 @@ class AdamW(Optimizer):
     amsgrad: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "amsgrad")
         set_betas(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class NAdam(Optimizer):
+class NAdam(Scheduled):
     """Adam with a momentum that looks one step ahead and grows over the steps.
 
     Dozat 2016.
@@ -139,6 +145,8 @@ class NAdam(Optimizer):
         How fast the momentum approaches ``betas[0]``.
     decoupled_weight_decay : bool
         The parameter shrinks by ``learning_rate * weight_decay`` instead, as in AdamW.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -158,6 +166,7 @@ class NAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay",
                     "momentum_decay", least=0.0)
         set_checked(self, as_flag, "decoupled_weight_decay")
@@ -165,7 +174,7 @@ class NAdam(Optimizer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RAdam(Optimizer):
+class RAdam(Scheduled):
     """Adam that divides by the second moment only as far as it is known.
 
     Liu et al. 2020: the first steps have the gradient's mean alone, later ones a rectified length.
@@ -183,6 +192,8 @@ class RAdam(Optimizer):
         This many times the parameter is added to its gradient.
     decoupled_weight_decay : bool
         The parameter shrinks by ``learning_rate * weight_decay`` instead, as in AdamW.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -201,13 +212,14 @@ class RAdam(Optimizer):
     decoupled_weight_decay: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_flag, "decoupled_weight_decay")
         set_betas(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adamax(Optimizer):
+class Adamax(Scheduled):
     """Adam with the largest gradient, which fades, in place of the second moment.
 
     Kingma and Ba 2015, section 7.1.
@@ -223,6 +235,8 @@ class Adamax(Optimizer):
         Added to the size of a gradient.
     weight_decay : float
         This many times the parameter is added to its gradient.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -240,12 +254,13 @@ class Adamax(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_betas(self)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Lion(Optimizer):
+class Lion(Scheduled):
     """Steps of one length in the direction of the sign of a running mean.
 
     Chen et al. 2023; the defaults are those of the authors' code.
@@ -259,6 +274,8 @@ class Lion(Optimizer):
         to but not including 1.
     weight_decay : float
         The parameter shrinks by ``learning_rate * weight_decay`` of itself in a step.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -275,5 +292,6 @@ class Lion(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "weight_decay", least=0.0)
         set_betas(self)

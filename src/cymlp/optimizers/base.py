@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_number, shown, spec_repr
+from ..schedules import Schedule, as_schedule
 
-__all__ = ["Optimizer", "set_betas", "set_checked"]
+__all__ = ["Optimizer", "Scheduled", "set_betas", "set_checked"]
 
 
 class Optimizer:
@@ -37,7 +39,7 @@ class Optimizer:
             value = getattr(self, field.name)
             if field.name == "betas":
                 values["beta1"], values["beta2"] = value
-            elif field.name not in self.apart:
+            elif field.name != "schedule" and field.name not in self.apart:
                 values[field.name] = float(value)
         return values
 
@@ -54,6 +56,29 @@ class Optimizer:
         return 0.0
 
     __repr__ = spec_repr
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Scheduled(Optimizer):
+    """An optimizer with a learning rate, which a schedule may change.
+
+    Parameters
+    ----------
+    schedule : Schedule, optional
+        How the learning rate changes (:mod:`cymlp.schedules`); None for not at all.
+
+    Examples
+    --------
+    >>> from cymlp.optimizers import SGD
+    >>> SGD(0.1).schedule is None
+    True
+    """
+
+    _: KW_ONLY
+    schedule: Schedule | None = None
+
+    def __post_init__(self) -> None:
+        as_schedule("schedule", self.schedule)
 
 
 def set_checked(spec: Any, check: Any, *names: str, **bounds: float) -> None:

@@ -6,13 +6,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from ..checks import as_flag, as_number
-from .base import Optimizer, set_checked
+from .base import Optimizer, Scheduled, set_checked
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "RMSprop"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class SGD(Optimizer):
+class SGD(Scheduled):
     """Stochastic gradient descent, with momentum and Nesterov's variant.
 
     Parameters
@@ -27,6 +27,8 @@ class SGD(Optimizer):
         This many times the parameter is added to its gradient.
     nesterov : bool
         Looks one momentum step ahead; needs a momentum and no dampening.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -45,6 +47,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "momentum", "weight_decay", least=0.0)
         set_checked(self, as_number, "dampening")
         set_checked(self, as_flag, "nesterov")
@@ -56,7 +59,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adagrad(Optimizer):
+class Adagrad(Scheduled):
     """Steps divided by the root of the sum of all squared gradients so far.
 
     Parameters
@@ -71,6 +74,8 @@ class Adagrad(Optimizer):
         Where the sum of squares starts.
     epsilon : float
         Added to the root.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -90,6 +95,7 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-10
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "learning_rate_decay", "weight_decay",
                     "initial_accumulator_value", "epsilon", least=0.0)
 
@@ -100,7 +106,7 @@ class Adagrad(Optimizer):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class RMSprop(Optimizer):
+class RMSprop(Scheduled):
     """Steps divided by the root of a running mean of the squared gradients.
 
     Parameters
@@ -117,6 +123,8 @@ class RMSprop(Optimizer):
         Share of the last step that is kept.
     centered : bool
         Divides by the running standard deviation instead.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -137,13 +145,14 @@ class RMSprop(Optimizer):
     centered: bool = False
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", "momentum", least=0.0)
         set_checked(self, as_number, "alpha", least=0.0, most=1.0)
         set_checked(self, as_flag, "centered")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Adadelta(Optimizer):
+class Adadelta(Scheduled):
     """Steps as long as the recent steps, divided by the root of the recent squared gradients.
 
     Zeiler 2012; a learning rate of 1 is the paper's method.
@@ -158,6 +167,8 @@ class Adadelta(Optimizer):
         Added to both means under their roots.
     weight_decay : float
         This many times the parameter is added to its gradient.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
 
     Examples
     --------
@@ -175,5 +186,6 @@ class Adadelta(Optimizer):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        Scheduled.__post_init__(self)
         set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", least=0.0)
         set_checked(self, as_number, "rho", least=0.0, most=1.0)

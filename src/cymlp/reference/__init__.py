@@ -27,6 +27,6 @@ from cymlp.reference.value_losses import *  # noqa: F403
 
 __all__ = sorted(
     activations.__all__ + dense.__all__ + gaussian.__all__ + losses.__all__
-    + class_losses.__all__ + scores.__all__ + value_losses.__all__
+    + class_losses.__all__ + value_losses.__all__ + scores.__all__
     + pointwise.__all__ + optimizers.__all__ + rng.__all__ + run.__all__
 )
