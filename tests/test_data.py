@@ -94,6 +94,16 @@ def test_blocks_with_and_without_weights_and_weights_of_classes():
     assert same(whole, parts)
 
 
+def test_the_mean_of_an_epoch_counts_the_weights_of_classes():
+    X, y, weight = rows("multiclass")
+    whole, parts = [cymlp.mlp(5, [8], 3, loss=cymlp.CategoricalCrossEntropy(
+        class_weight=(1.0, 50.0, 0.0)), dtype="float64", rng=0) for _ in range(2)]
+    expected = whole.fit(X, y, sample_weight=weight, epochs=3, batch_size=16, shuffle=False)
+    history = parts.fit(cut(CUTS[2], X, y, weight), epochs=3, batch_size=16, shuffle=False)
+    assert same(whole, parts)
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-13)
+
+
 def test_validation_metrics_and_callbacks():
     X, y, _ = rows("multiclass")
     net, seen = network("multiclass"), []

@@ -245,7 +245,8 @@ def test_evaluate(task, dtype):
         assert {name: found[name] for name in plain} == plain
         output, counted = net.predict(X), None if w is None else (w != 0).astype(float)
         for metric in metrics.as_metrics(wanted, net.loss):
-            more = {"multilabel": True} if task == "multilabel" and metric.needs != "numbers" else {}
+            columns = task == "multilabel" and metric.needs != "numbers"
+            more = {"multilabel": True} if columns else {}
             expected = getattr(reference, metric.function)(
                 output, y, counted, **metric.settings(), **more)
             assert found[metric.name] == pytest.approx(expected, rel=1e-12)
@@ -307,9 +308,9 @@ def test_a_function():
 def test_metrics_that_cannot_be(wanted, error, message):
     net, (X, y) = network("regression", 2), data("regression", 2)
     before = net.parameters["0.weight"].copy()
-    for call in (lambda: net.evaluate(X, y, metrics=wanted), lambda: net.fit(X, y, metrics=wanted)):
+    for call in (net.evaluate, net.fit):
         with pytest.raises(error, match=message):
-            call()
+            call(X, y, metrics=wanted)
     assert (net.parameters["0.weight"] == before).all()
 
 

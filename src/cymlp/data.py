@@ -287,16 +287,17 @@ class BlockRun(Run):
             if self._part is None and not self._next_part(over):
                 return
             before, epoch = network._engine.step, network._engine.epoch
-            results = np.zeros((3, 1))
             X, y, weight, labels = self.arrays
             try:
                 network._engine.fit(
-                    self._program_of(weight, labels), X, y, weight, labels, self.order, results,
-                    record.place, record.settings["batch_size"], False, False, batches)
+                    self._program_of(weight, labels), X, y, weight, labels, self.order,
+                    np.zeros((3, 1)), record.place, record.settings["batch_size"], False, False,
+                    batches)
             finally:
                 if network._engine.epoch > epoch:   # of the engine: the part is at its end
                     network._engine.epoch = epoch
-                    self._account(results, weight)
+                    self._sums += network._engine.last_sums
+                    self._part = None
             batches -= network._engine.step - before if batches > 0 else 0
 
     def _program_of(self, weight: Any, labels: bool) -> Any:
@@ -321,16 +322,6 @@ class BlockRun(Run):
         over(self._logs(loss / weights if weights else 0.0, metric / counted if counted else 0.0)
              | {"time": seconds})
         return False
-
-    def _account(self, results: np.ndarray, weight: Any) -> None:
-        """Add a part's mean loss and metric to the epoch's sums."""
-        rows = len(self.arrays[0])
-        weights = rows if weight is None else float(np.sum(weight, dtype=np.float64))
-        counted = rows if weight is None else int(np.count_nonzero(weight))
-        loss, metric, _ = results[:, 0].tolist()
-        self._sums += (loss * weights if weights else 0.0, weights,
-                       metric * counted if counted else 0.0, counted)
-        self._part = None
 
     def find_bad(self, before: Any, place: np.ndarray, order: np.ndarray) -> tuple:
         """Nothing but that there is one: an epoch's blocks cannot be had again."""

@@ -15,6 +15,7 @@ class Engine:
     schedule: NDArray[np.float64] | None
     rate_factor: float
     last_threads: int
+    last_sums: tuple[float, float, float, float] | None
     codes: list[tuple[int, int]]
     def __init__(
         self, parameter_bytes: int, states: Sequence[float], slots: Sequence[int],

@@ -111,6 +111,7 @@ cdef class Engine:
     cdef public double rate_factor      # what the learning rate is multiplied with besides
     cdef public list codes              # (column, number of codes) that embeddings take
     cdef readonly int last_threads      # how many the last call has used (for tests)
+    cdef readonly tuple last_sums   # of an epoch: see cymlp.data
     cdef Gate gate
     cdef list known                     # programs of calls that go the short way
 
@@ -469,6 +470,8 @@ cdef class Engine:
             self._run(call, program, train_job, threads)
         finally:
             leave_place(call, values)
+            self.last_sums = (call.loss_sum, call.weights * call.value_count, call.metric_sum,
+                              call.counted)
         self._keep(program, memory)
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
