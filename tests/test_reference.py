@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from cymlp import kernels, reference
+from cymlp.layers import activation_rows
 from cymlp.optimizers import CLASSES
 
-ACTIVATIONS = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax", "silu",
-               "gelu", "gelu_tanh"]
-SAVES_INPUT = {"silu", "leaky_relu", "gelu", "gelu_tanh"}
+ACTIVATIONS = list(activation_rows())
+# leaky_relu may go by either: their signs agree.
+SAVES_INPUT = {name for name, row in activation_rows().items()
+               if row["saves"] == "input"} | {"leaky_relu"}
 STATES = {name: row["states"] for name, row in kernels.optimizer_table().items()}
 OPTIMIZERS = list(STATES)
 
@@ -92,11 +94,17 @@ def test_activation_against_torch(name, rng):
                  "gelu": torch.nn.functional.gelu,
                  "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
                  "leaky_relu": torch.nn.functional.leaky_relu,
-                 "softmax": lambda x: torch.softmax(x, dim=-1)}
+                 "softmax": lambda x: torch.softmax(x, dim=-1),
+                 "log_softmax": lambda x: torch.log_softmax(x, dim=-1),
+                 "log_sigmoid": torch.nn.functional.logsigmoid,
+                 # PyTorch's own take 1/6 in float32.
+                 "hard_sigmoid": lambda x: torch.clamp((x + 3) / 6, 0, 1),
+                 "hard_swish": lambda x: x * torch.clamp(x + 3, 0, 6) / 6,
+                 "hard_tanh": torch.nn.functional.hardtanh}
     x = rng.standard_normal((6, 9)) * 4
     grad_output = rng.standard_normal(x.shape)
     x_torch = torch.tensor(x, requires_grad=True)
-    y_torch = functions[name](x_torch)
+    y_torch = (functions.get(name) or getattr(torch.nn.functional, name))(x_torch)
     y_torch.backward(torch.tensor(grad_output))
     y = getattr(reference, name)(x)
     saved = x if name in SAVES_INPUT else y

@@ -136,7 +136,7 @@ def test_every_row_of_the_activation_table_is_a_name(name):
     activation = layers.as_activation(name)
     row = layers.activation_rows()[name]
     assert activation.parameter == (row["default"] if row["parameter"] else 0.0)
-    assert activation.initializer in ("glorot_uniform", "he_uniform")
+    assert activation.initializer in ("glorot_uniform", "he_uniform", "lecun_normal")
     assert layers.as_activation(activation) is activation
 
 

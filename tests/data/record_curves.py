@@ -16,7 +16,8 @@ import numpy as np
 
 STEPS = 20
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "silu", "gelu",
-               "gelu_tanh", "softmax")
+               "gelu_tanh", "softmax", "relu6", "elu", "celu", "selu", "mish", "softplus",
+               "softsign", "hard_sigmoid", "hard_tanh", "hard_swish", "log_sigmoid", "log_softmax")
 # (task, form of the targets)
 GOALS = (("regression", "rows"), ("regression", "column"), ("binary", "column"),
          ("multilabel", "rows"), ("multiclass", "labels"), ("multiclass", "one-hot"),
@@ -156,7 +157,15 @@ def torch_forward(torch, case, parameters, x):
         "silu": lambda z, _: torch.nn.functional.silu(z),
         "gelu": lambda z, _: torch.nn.functional.gelu(z),
         "gelu_tanh": lambda z, _: torch.nn.functional.gelu(z, approximate="tanh"),
-        "softmax": lambda z, _: torch.softmax(z, dim=1)}
+        "softmax": lambda z, _: torch.softmax(z, dim=1),
+        "log_softmax": lambda z, _: torch.log_softmax(z, dim=1),
+        "log_sigmoid": lambda z, _: torch.nn.functional.logsigmoid(z),
+        "hard_tanh": lambda z, _: torch.nn.functional.hardtanh(z),
+        # PyTorch's own take 1/6 in float32.
+        "hard_sigmoid": lambda z, _: torch.clamp((z + 3) / 6, 0, 1),
+        "hard_swish": lambda z, _: z * torch.clamp(z + 3, 0, 6) / 6,
+        **{name: lambda z, _, name=name: getattr(torch.nn.functional, name)(z)
+           for name in ("relu6", "elu", "celu", "selu", "mish", "softplus", "softsign")}}
     index = 0
     for _, activation, slope, bias, apart in case.layers:
         x = x @ parameters[f"{index}.weight"]
