@@ -89,7 +89,10 @@ def test_the_cases_know_every_activation():
 def test_twenty_steps_follow_torch(seed, dtype):
     pytest.importorskip("torch")
     case = curves.make_case(seed, WIDEST, MOST_ROWS)
-    difference = worst_difference(engine_curve(case, dtype), curves.torch_curve(case, dtype))
+    theirs = curves.torch_curve(case, dtype)
+    if not max(theirs[0]) < 20 * theirs[0][0]:
+        pytest.skip("this case blows every rounding up: PyTorch's loss grows without bound")
+    difference = worst_difference(engine_curve(case, dtype), theirs)
     assert difference <= TOLERANCE[dtype], str(case)
 
 

@@ -1,4 +1,6 @@
 """A call run to its end on as many threads as pay."""
+from cpython.exc cimport PyErr_Restore
+from cpython.ref cimport PyObject
 from libc.math cimport INFINITY
 
 from cymlp.engine.threads cimport team_run, threads_forced
@@ -31,3 +33,9 @@ cdef int run_call(
         if job != train_job or call.stop or call.epochs_done == call.epochs \
                 or call.batches_left == 0:
             return threads
+
+
+cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
+    """Raise an exception that was put aside."""
+    PyErr_Restore(kind, value, trace)
+    return -1

@@ -3,7 +3,7 @@
 A call checks what it was given, lets go of the GIL and runs a program on the team of threads.
 Calls that change the parameters have the network to themselves; others may run side by side.
 """
-from cpython.exc cimport PyErr_Fetch, PyErr_Restore
+from cpython.exc cimport PyErr_Fetch
 from cpython.ref cimport PyObject
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
@@ -18,7 +18,7 @@ from cymlp.engine.memory cimport Memory
 from cymlp.engine.lbfgs cimport lbfgs_run, search_t
 from cymlp.engine.place cimport check_place, enter_place, leave_place
 from cymlp.engine.program cimport Program
-from cymlp.engine.running cimport run_call
+from cymlp.engine.running cimport raise_again, run_call
 from cymlp.engine.sources cimport are_apart, describe, is_plain
 from cymlp.engine.threads cimport team_job, thread_count
 from cymlp.engine.walk cimport batch_job, predict_job, train_job
@@ -44,12 +44,6 @@ cdef enum:
     KINDS = 4
     SIZES = 13
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
-
-cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1:
-    """Raise an exception that was put aside."""
-    PyErr_Restore(kind, value, trace)
-    return -1
-
 
 cdef inline Py_ssize_t size_of(long long rows) noexcept nogil:
     """Which of the programs for 1, 2, 4, ... rows serves so many."""
