@@ -321,6 +321,20 @@ def test_errors(source, settings, message):
     assert no_thread_is_left()
 
 
+@pytest.mark.parametrize("unit", ["rows", "steps", "epochs"])
+def test_a_schedule_by_rows_is_refused_and_others_go_on(unit):
+    schedule = cymlp.schedules.Warmup(cymlp.schedules.InverseScaling(0.5, unit=unit), steps=2)
+    X, y, _ = rows()
+    whole, parts = [network(optimizer=cymlp.SGD(0.1, schedule=schedule)) for _ in range(2)]
+    if unit == "rows":
+        with pytest.raises(ValueError, match="schedule: expected steps or epochs"):
+            parts.fit(cut(CUTS[1], X, y))
+        return
+    whole.fit(X, y, epochs=3, batch_size=16, shuffle=False)
+    parts.fit(cut(CUTS[2], X, y), epochs=3, batch_size=16, shuffle=False)
+    assert same(whole, parts)
+
+
 def test_steps_of_an_epoch_are_for_blocks():
     with pytest.raises(ValueError, match="steps_per_epoch: expected None where X is an array"):
         network().fit(*rows()[:2], steps_per_epoch=3)

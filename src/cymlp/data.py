@@ -360,9 +360,20 @@ def begin_block_run(network: Any, source: Any, *, epochs: int, batch_size: int |
     if metrics and validation is None:
         raise ValueError("metrics: expected validation_data with them where the rows come in "
                          "blocks, of which no second look can be had")
+    if _counts_rows(getattr(network.optimizer, "schedule", None)):
+        raise ValueError("schedule: expected steps or epochs as its unit where the rows come in "
+                         "blocks, as nobody knows how many rows an epoch has, got rows")
     if resume:
         raise ValueError("resume: expected False where the rows come in blocks, got True")
     settings = {"batch_size": batch_size, "shuffle": shuffle, "drop_last": drop_last,
                 "epochs": epochs}
     record = RunRecord(settings, callbacks=callbacks)
     return BlockRun(network, source, record, validation, metrics, steps_per_epoch, class_weight)
+
+
+def _counts_rows(schedule: Any) -> bool:
+    """Whether a schedule, or the one that comes after a warm-up, goes by an epoch's rows."""
+    if schedule is None:
+        return False
+    return getattr(schedule, "unit", None) == "rows" or _counts_rows(
+        getattr(schedule, "then", None))

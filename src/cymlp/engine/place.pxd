@@ -39,10 +39,12 @@ cdef inline void enter_place(call_t *c, const double *place) noexcept:
     c.begun = seconds() - place[5]
 
 
-cdef inline void leave_place(const call_t *c, double *place) noexcept:
+cdef inline tuple leave_place(const call_t *c, double *place):
+    """Returns the epoch's sums so far, or at its end: losses, weights, metric, counted rows."""
     place[0] = place[1] = place[2] = place[3] = place[4] = place[5] = 0
     if c.position:
         place[0] = <double>c.position
         place[1], place[2], place[3], place[4] = c.loss_sum, c.metric_sum, c.counted, c.weights
         place[5] = seconds() - c.begun
     place[6], place[7] = c.batch_loss, c.batch_metric
+    return c.loss_sum, c.weights * c.value_count, c.metric_sum, c.counted

@@ -456,16 +456,13 @@ cdef class Engine:
         call.batch_size = batch_size
         call.batches_left = batches
         call.epochs = results.shape[1]
-        call.epoch_loss = result
-        call.epoch_metric = result + call.epochs
+        call.epoch_loss, call.epoch_metric = result, result + call.epochs
         call.epoch_seconds = result + 2 * call.epochs
         enter_place(call, values)
         try:
             self._run(call, program, train_job, threads)
         finally:
-            leave_place(call, values)
-            self.last_sums = (call.loss_sum, call.weights * call.value_count, call.metric_sum,
-                              call.counted)
+            self.last_sums = leave_place(call, values)
         self._keep(program, memory)
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
