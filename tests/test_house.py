@@ -208,3 +208,8 @@ def test_the_examples_of_the_readme(tmp_path, monkeypatch):
         with contextlib.redirect_stdout(printed):
             exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
         assert printed.getvalue().split() == expected.split()
+
+
+def test_the_table_of_features_is_what_is_registered():
+    subprocess.run([sys.executable, ROOT / "docs" / "features.py", "--check"], check=True,
+                   timeout=60)

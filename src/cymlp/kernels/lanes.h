@@ -23,18 +23,45 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
 #define EACH_LANE(i) _Pragma("GCC unroll 1") for (int i = 0; i < LANES; i++)
 #endif
 
-/* The lanes with each half, quarter, ... in the place of the one beside it. */
-#define SWAP_8(s, v) SHUFFLE(s, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7)
-#define SWAP_4(s, v) SHUFFLE(s, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)
-#define SWAP_2(s, v) SHUFFLE(s, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-#define SWAP_1(s, v) SHUFFLE(s, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14)
-#if defined(__clang__)
-#define SHUFFLE(suffix, v, ...) __builtin_shufflevector(v, v, __VA_ARGS__)
-#else /* GCC has the other one only since version 12 */
-typedef int32_t places_f32 __attribute__((vector_size(4 * LANES)));
-typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
-#define SHUFFLE(suffix, v, ...) __builtin_shuffle(v, (places_##suffix){__VA_ARGS__})
+#define LANES_INLINE static inline __attribute__((always_inline, unused))
+
+/* A vector that fills one register. GCC compares wider ones element by element. */
+#if defined(__AVX512F__)
+#define REGISTER_BYTES 64
+#elif defined(__AVX2__)
+#define REGISTER_BYTES 32
+#else
+#define REGISTER_BYTES 16
 #endif
+
+/* Element by element a where it is larger, else b. */
+#define LARGER(a, b) \
+    const __typeof__(a > b) a_wins = a > b; \
+    return (__typeof__(a))((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b));
+
+/* Vectors of a half, a quarter, ... of the lanes. A tree that takes halves as vectors of their own
+ * stays in registers, where shuffles of one wider than a register do not. */
+#define DEFINE_HALVES(suffix, real) \
+    typedef real register_##suffix __attribute__((vector_size(REGISTER_BYTES))); \
+    LANES_INLINE register_##suffix larger_register_##suffix(register_##suffix a, \
+                                                            register_##suffix b) { \
+        LARGER(a, b) \
+    } \
+    typedef real eight_##suffix __attribute__((vector_size(8 * sizeof(real)))); \
+    typedef real four_##suffix __attribute__((vector_size(4 * sizeof(real)))); \
+    typedef real two_##suffix __attribute__((vector_size(2 * sizeof(real)))); \
+    LANES_INLINE eight_##suffix larger_eight_##suffix(eight_##suffix a, eight_##suffix b) { \
+        LARGER(a, b) \
+    } \
+    LANES_INLINE four_##suffix larger_four_##suffix(four_##suffix a, four_##suffix b) { \
+        LARGER(a, b) \
+    } \
+    LANES_INLINE two_##suffix larger_two_##suffix(two_##suffix a, two_##suffix b) { \
+        LARGER(a, b) \
+    }
+
+DEFINE_HALVES(f32, float)
+DEFINE_HALVES(f64, double)
 
 /* Before a loop whose arrays are either the same or apart, so that no element depends on another:
  * without it the compiler tests for overlap and runs element by element in place. */
@@ -43,8 +70,6 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
-
-#define LANES_INLINE static inline __attribute__((always_inline, unused))
 
 #define STORE_PIECE(real, size) \
     if (n & size) { \
@@ -79,22 +104,37 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
         STORE_PIECE(real, 1) \
     } \
     LANES_INLINE real sum_lanes_##suffix(lanes_##suffix v) { \
-        v += SWAP_8(suffix, v); \
-        v += SWAP_4(suffix, v); \
-        v += SWAP_2(suffix, v); \
-        v += SWAP_1(suffix, v); \
-        return v[0]; \
+        eight_##suffix a[2]; \
+        four_##suffix b[2]; \
+        two_##suffix c[2]; \
+        __builtin_memcpy(a, &v, sizeof a); \
+        a[0] += a[1]; \
+        __builtin_memcpy(b, a, sizeof b); \
+        b[0] += b[1]; \
+        __builtin_memcpy(c, b, sizeof c); \
+        c[0] += c[1]; \
+        return c[0][0] + c[0][1]; \
     } \
     LANES_INLINE lanes_##suffix larger_##suffix(lanes_##suffix a, lanes_##suffix b) { \
-        const __typeof__(a > b) a_wins = a > b; \
-        return (lanes_##suffix)((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b)); \
+        register_##suffix x[sizeof a / REGISTER_BYTES], y[sizeof a / REGISTER_BYTES]; \
+        __builtin_memcpy(x, &a, sizeof a); \
+        __builtin_memcpy(y, &b, sizeof b); \
+        for (unsigned i = 0; i < sizeof a / REGISTER_BYTES; i++) \
+            x[i] = larger_register_##suffix(x[i], y[i]); \
+        __builtin_memcpy(&a, x, sizeof a); \
+        return a; \
     } \
     LANES_INLINE real max_lanes_##suffix(lanes_##suffix v) { \
-        v = larger_##suffix(v, SWAP_8(suffix, v)); \
-        v = larger_##suffix(v, SWAP_4(suffix, v)); \
-        v = larger_##suffix(v, SWAP_2(suffix, v)); \
-        v = larger_##suffix(v, SWAP_1(suffix, v)); \
-        return v[0]; \
+        eight_##suffix a[2]; \
+        four_##suffix b[2]; \
+        two_##suffix c[2]; \
+        __builtin_memcpy(a, &v, sizeof a); \
+        a[0] = larger_eight_##suffix(a[0], a[1]); \
+        __builtin_memcpy(b, a, sizeof b); \
+        b[0] = larger_four_##suffix(b[0], b[1]); \
+        __builtin_memcpy(c, b, sizeof c); \
+        c[0] = larger_two_##suffix(c[0], c[1]); \
+        return c[0][0] > c[0][1] ? c[0][0] : c[0][1]; \
     } \
     /* The largest element; NaNs are passed over. */ \
     LANES_INLINE real row_max_##suffix(const real *x, ptrdiff_t n) { \
@@ -146,8 +186,16 @@ typedef int64_t places_f64 __attribute__((vector_size(8 * LANES)));
         for (ptrdiff_t begin = 0; begin < n; begin += 16 * LANES) { \
             const ptrdiff_t size = n - begin < 16 * LANES ? n - begin : 16 * LANES; \
             real *y = out ? out + begin : stretch; \
-            INDEPENDENT for (ptrdiff_t c = 0; c < size; c++) \
+            const ptrdiff_t whole = size - size % LANES; \
+            INDEPENDENT for (ptrdiff_t c = 0; c < whole; c++) \
                 y[c] = exp_bounded_##suffix(x[begin + c] - shift); \
+            if (whole < size) { /* a block like the others, not one by one */ \
+                const lanes_##suffix v = load_lanes_##suffix(x + begin + whole, size - whole, shift); \
+                real lane[LANES]; \
+                __builtin_memcpy(lane, &v, sizeof v); \
+                EACH_LANE(i) lane[i] = exp_bounded_##suffix(lane[i] - shift); \
+                store_lanes_##suffix(y + whole, lane, size - whole); \
+            } \
             for (ptrdiff_t c = 0; c < size; c += LANES) \
                 sum += load_lanes_##suffix(y + c, size - c, 0); \
         } \
