@@ -293,3 +293,47 @@ def test_a_run_with_a_plateau_is_gone_on_with_exactly():
     parts.fit(X, Y, epochs=3, callbacks=[callback()])
     parts.fit(X, Y, epochs=8, callbacks=[callback()], resume=True)
     assert bits(whole) == bits(parts) and last.factor < 0.5
+
+
+# ---- the weight decay, and the rate of dropout ---------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-13), ("float32", 1e-6)])
+def test_weight_decay_by_a_schedule(dtype, tolerance):
+    schedule = Exponential(0.5, unit="steps")
+    net = cymlp.mlp(3, [4], 2, task="regression", dtype=dtype, rng=0, optimizer=cymlp.SGD(
+        0.1, weight_decay=0.7, weight_decay_schedule=schedule))
+    random = np.random.default_rng(0)
+    for step in range(5):
+        X, y = random.normal(size=(6, 3)), random.normal(size=(6, 2))
+        before, (_, gradients) = dict(net.parameters), net.gradients(X, y)
+        net.train_step(X, y)
+        for name, array in before.items():
+            expected = array - 0.1 * (gradients[name] + 0.7 * 0.5**step * array)
+            assert np.abs(net.parameters[name] - expected).max() <= tolerance
+
+
+def test_dropout_by_a_schedule():
+    """The rate falls from 1/2 to 1/4 and to nothing; gradients go the same way back."""
+    schedule = MultiStep([2, 4], 0.5, unit="steps")
+    layer = cymlp.Dropout(0.5, schedule=schedule)
+    net = cymlp.Network([layer, cymlp.Dense(3, "tanh"), cymlp.Dropout(0.4, schedule=schedule),
+                         cymlp.Dense(1)], in_features=200, task="regression", dtype="float64",
+                        rng=0)
+    X, y = np.ones((50, 200)), np.zeros(50)
+    for step in range(6):
+        out = net._gradients(X, y)[2]["0.output"]
+        assert (out == 0).mean() == pytest.approx(0.5 * schedule.factor(step), abs=0.02)
+        assert out.max() == pytest.approx(1 / (1 - 0.5 * schedule.factor(step)))
+        assert all(found.agrees for found in cymlp.reference.compare(net, X, y))
+        net.train_step(X, y)
+    assert cymlp.layers.Dropout(0.5, schedule=schedule) == layer != cymlp.Dropout(0.5)
+
+
+def test_schedules_within_a_file(tmp_path):
+    net = cymlp.Network([cymlp.Dropout(0.5, schedule=Cosine(epochs=3)), cymlp.Dense(1)],
+                        in_features=2, task="regression", optimizer=cymlp.AdamW(
+                            weight_decay_schedule=Cosine(epochs=5)))
+    net.save(tmp_path / "net")
+    again = cymlp.load(tmp_path / "net")
+    assert again.layers == net.layers and again.optimizer == net.optimizer

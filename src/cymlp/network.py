@@ -128,7 +128,8 @@ class Network(Keeping):
         starts = [self.optimizer.initial_state(name) for name in states]
         starts += [0.0] * len(self.update.states())
         self._engine = Engine(
-            self._parameter_bytes, starts, [row["states"].index(name) for name in states if name in row["states"]],
+            self._parameter_bytes, starts,
+            [row["states"].index(name) for name in states if name in row["states"]],
             self.dtype, row["kind"], hyper_of_groups(self.optimizer, self.update, row["hyper"]),
             self.in_features, self.out_features, self._target_features, self.loss.limits,
             self.loss.takes_labels, key)
@@ -136,6 +137,10 @@ class Network(Keeping):
         schedule = getattr(self.optimizer, "schedule", None)
         if schedule is not None:
             self._engine.schedule = np.array(schedule.numbers())
+        schedule = getattr(self.optimizer, "weight_decay_schedule", None)
+        if schedule is not None:
+            self._engine.decay = row["hyper"].index("weight_decay")
+            self._engine.decay_schedule = np.array(schedule.numbers())
         self.parameters = Parameters(self._engine, self._layout)
         self._record = self._run = None     # of fit: how far it has come, and the run on its way
 

@@ -73,6 +73,7 @@ _NESTED = {
     "bias_initializer": "initializer",
     "initializer": "initializer",
     "schedule": "schedule",
+    "weight_decay_schedule": "schedule",
     "then": "schedule",
 }
 # Which fields hold lists of specifications, or lists of such lists.

@@ -145,6 +145,7 @@ ctypedef struct step_t:
     Py_ssize_t begin            # the first column that is read
     Py_ssize_t to               # the first column that is written
     int layer
+    const double *schedule      # of the dropout rate; NULL: none
     Py_ssize_t first_unit
     Py_ssize_t units
     Py_ssize_t groups
@@ -189,6 +190,8 @@ ctypedef struct call_t:
     int groups
     const double *hyper         # MAX_HYPER numbers for each group
     const double *schedule      # of the learning rate; NULL: none
+    const double *decay_schedule    # of the weight decay
+    int decay                   # its number among the hyperparameters
     double rate_factor          # what callbacks multiply the learning rate with
     unsigned long long key
     long long step

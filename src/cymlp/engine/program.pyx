@@ -146,6 +146,10 @@ cdef class Program:
         self._add_parameters(s, step, losses)
         self._add_function(s, attributes)
         s.layer = attributes.get("layer", 0)
+        if "schedule" in attributes:
+            numbers = np.array(attributes["schedule"].numbers())
+            self.kept.append(numbers)
+            s.schedule = <const double *>cnp.PyArray_DATA(numbers)
         if s.split == BY_UNITS:
             self._cut(s, panel_columns)
         elif s.op == MAX_NORM:

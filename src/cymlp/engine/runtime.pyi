@@ -13,6 +13,8 @@ class Engine:
     step: int
     epoch: int
     schedule: NDArray[np.float64] | None
+    decay_schedule: NDArray[np.float64] | None
+    decay: int
     rate_factor: float
     last_threads: int
     last_sums: tuple[float, float, float, float] | None

@@ -101,6 +101,8 @@ cdef class Engine:
     cdef readonly unsigned long long key
     cdef public long long step
     cdef public long long epoch
+    cdef public cnp.ndarray decay_schedule      # of the weight decay
+    cdef public int decay               # its number among the hyperparameters
     cdef public cnp.ndarray schedule    # of the learning rate, in numbers; None: none
     cdef public double rate_factor      # what the learning rate is multiplied with besides
     cdef public list codes              # (column, number of codes) that embeddings take
@@ -262,6 +264,9 @@ cdef class Engine:
         call.hyper, call.rate_factor = self.hyper, self.rate_factor
         if self.schedule is not None:
             call.schedule = <const double *>cnp.PyArray_DATA(self.schedule)
+        if self.decay_schedule is not None:
+            call.decay_schedule = <const double *>cnp.PyArray_DATA(self.decay_schedule)
+            call.decay = self.decay
         call.groups = self.groups
         call.state_offset = self.state_offset
         call.key = self.key

@@ -195,6 +195,14 @@ cdef void reduce(const step_t *s, call_t *c, batch_t *b) noexcept nogil:
                 b.counted += 1
 
 
+cdef double dropout_rate(const step_t *s, const call_t *c, const batch_t *b) noexcept nogil:
+    """The rate of this step, which a schedule may change."""
+    if s.schedule == NULL:
+        return s.parameter
+    return min(max(s.parameter * common_kernels().schedule_factor(
+        s.schedule, b.step - 1, c.first_epoch + c.epochs_done, c.rows), 0.0), 0.99)
+
+
 cdef void by_rows(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
@@ -240,8 +248,8 @@ cdef void by_rows(
                                        at(c, b, &s.saved, row), s.saved.leading, rows, s.columns)
     elif s.op == DROPOUT:
         c.kernels.dropout(out, s.out.leading, x, s.x.leading, b.piece_first + row,
-                          b.piece_first + row + rows, s.columns, s.parameter, c.key, b.step,
-                          s.layer)
+                          b.piece_first + row + rows, s.columns, dropout_rate(s, c, b), c.key,
+                          b.step, s.layer)
     elif s.op == ROW_METRIC:
         row_metric(s, c, b, row, rows)
     elif s.op == SCATTER_OUTPUT:

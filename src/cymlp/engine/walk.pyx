@@ -125,14 +125,19 @@ cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
     """The few numbers that every update needs, for each group of parameters."""
     cdef double hyper[MAX_HYPER]
     cdef long long step = updates_done(c, b)
-    cdef double factor = c.rate_factor
+    cdef double factor = c.rate_factor, decay = 1.0
     cdef int group
     if c.schedule != NULL:
         factor *= common_kernels().schedule_factor(
             c.schedule, step - 1, c.first_epoch + c.epochs_done, c.rows)
+    if c.decay_schedule != NULL:
+        decay = common_kernels().schedule_factor(
+            c.decay_schedule, step - 1, c.first_epoch + c.epochs_done, c.rows)
     for group in range(c.groups):
         memcpy(hyper, c.hyper + group * MAX_HYPER, sizeof(hyper))
         hyper[0] *= factor
+        if c.decay_schedule != NULL:
+            hyper[c.decay] *= decay
         common_kernels().optimizer_prepare(
             c.optimizer, b.prepared + group * MAX_HYPER, hyper, step)
 

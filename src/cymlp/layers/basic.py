@@ -11,6 +11,7 @@ from typing import Any
 from ..checks import as_flag, as_integer, as_number, choices, shown, spec_repr
 from ..initializers import Initializer, Zeros, as_initializer, is_random
 from .custom import CustomActivation
+from ..schedules import Schedule, as_schedule
 from .shapes import Declared, Layer
 
 __all__ = ["PARAMETER_BOUNDS", "Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
@@ -203,6 +204,9 @@ class Dropout(Layer):
     ----------
     rate : float
         The probability with which a value is dropped, from 0 up to but not including 1.
+    schedule : Schedule, optional
+        Its factor at each step or epoch (:mod:`cymlp.schedules`); what comes out is kept between
+        0 and 0.99.
 
     Examples
     --------
@@ -211,9 +215,12 @@ class Dropout(Layer):
     """
 
     rate: float
+    _: KW_ONLY
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", as_number("rate", self.rate, least=0.0, below=1.0))
+        as_schedule("schedule", self.schedule)
 
     @property
     def output_activation(self) -> None:

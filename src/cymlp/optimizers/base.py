@@ -39,7 +39,7 @@ class Optimizer:
             value = getattr(self, field.name)
             if field.name == "betas":
                 values["beta1"], values["beta2"] = value
-            elif field.name != "schedule" and field.name not in self.apart:
+            elif "schedule" not in field.name and field.name not in self.apart:
                 values[field.name] = float(value)
         return values
 
@@ -66,6 +66,8 @@ class Scheduled(Optimizer):
     ----------
     schedule : Schedule, optional
         How the learning rate changes (:mod:`cymlp.schedules`); None for not at all.
+    weight_decay_schedule : Schedule, optional
+        The same for the weight decay.
 
     Examples
     --------
@@ -76,9 +78,11 @@ class Scheduled(Optimizer):
 
     _: KW_ONLY
     schedule: Schedule | None = None
+    weight_decay_schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         as_schedule("schedule", self.schedule)
+        as_schedule("weight_decay_schedule", self.weight_decay_schedule)
 
 
 def set_checked(spec: Any, check: Any, *names: str, **bounds: float) -> None:

@@ -117,6 +117,8 @@ def _dropout(b, path, layer, x):
     if not b.training:
         return x, lambda gradient: gradient
     attributes = {"columns": x.width, "rate": layer.rate, "layer": b.stream(path)}
+    if layer.schedule is not None:
+        attributes["schedule"] = layer.schedule
     out = b.output(path, x.width)
     b.add("dropout", attributes, x=x.name, out=out)
 

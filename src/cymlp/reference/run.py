@@ -92,6 +92,7 @@ class _Call:
     sample_weight: np.ndarray | None
     key: int
     step: int
+    epoch: int = 0
 
 
 def run_plan(plan, parameters, X, y=None, sample_weight=None, *, key=0, step=1, optimizer=None,
@@ -195,7 +196,8 @@ def compare(network, X, y, sample_weight=None, *, tolerance=None):
         tolerance = 64 * float(np.finfo(network.dtype).eps)
     X, y, sample_weight, _ = network._learning_arrays(X, y, sample_weight)
     plan, engine_loss, values, gradients = _engine_run(network, X, y, sample_weight)
-    call = _as_call(X, y, sample_weight, network._engine.key, network._engine.step + 1)
+    call = _as_call(X, y, sample_weight, network._engine.key, network._engine.step + 1,
+                    network._engine.epoch)
     differences = []
     for number, step in enumerate(plan.steps):
         moved = _results(step, _shaken(step, values), call)
@@ -257,11 +259,11 @@ def _error(got, expected, moved):
     return float(difference / size.max())
 
 
-def _as_call(X, y, sample_weight, key, step):
+def _as_call(X, y, sample_weight, key, step, epoch=0):
     X = np.asarray(X, np.float64)
     if sample_weight is not None:
         sample_weight = np.asarray(sample_weight, np.float64)
-    return _Call(X, None if y is None else np.asarray(y), sample_weight, key, step)
+    return _Call(X, None if y is None else np.asarray(y), sample_weight, key, step, epoch)
 
 
 def _rows_in_use(step, values):
@@ -325,8 +327,12 @@ def _row_forward(step, values, call):
 
 
 def _dropout(step, values, call):
+    rate = step.attributes["rate"]
+    if "schedule" in step.attributes:
+        factor = step.attributes["schedule"].factor(call.step - 1, call.epoch, len(call.X))
+        rate = min(max(rate * factor, 0.0), 0.99)
     return {step.operands["out"]: rng.dropout(
-        operand(step, values, "x"), step.attributes["rate"], key=call.key, step=call.step,
+        operand(step, values, "x"), rate, key=call.key, step=call.step,
         layer=step.attributes["layer"])}
 
 
