@@ -42,7 +42,7 @@ from .layers import (
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
-from .optimizers import LBFGS
+from .optimizers import LBFGS, TableOptimizer
 from .schedules import SCHEDULES
 from .update import Group, Update
 
@@ -59,7 +59,7 @@ _GROUPS: dict[str, tuple[type, ...]] = {
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": (*OPTIMIZERS, LBFGS),
+    "optimizer": (*OPTIMIZERS, LBFGS, TableOptimizer),
     "schedule": SCHEDULES,
 }
 
