@@ -43,6 +43,9 @@ CPU_MODULE = KERNELS / "cpu.pyx"
 # The one module that may know OpenMP.
 THREADS_MODULE = PACKAGE / "engine" / "threads.pyx"
 
+# Modules of the engine that every call passes. The others are glue: -O3 makes it larger by half.
+SHORT_WAY = {"gate", "memory", "runtime", "running", "sources", "steps", "threads", "walk"}
+
 # Reordering of sums (-ffast-math) and contraction would let the bits depend on the level. The
 # two -fno- flags change no result; they only drop errno and floating-point traps.
 NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
@@ -203,6 +206,9 @@ class BuildExtensions(build_ext):
     def build_extensions(self):
         self.parallel = self.parallel or processors()
         for ext in self.extensions:
+            module = ext.name.removeprefix("cymlp.engine.")
+            if module != ext.name and module not in SHORT_WAY:
+                ext.extra_compile_args = ext.extra_compile_args + ["-Os"]
             if ext.name == module_name(THREADS_MODULE):
                 flags = ["-pthread"] + self._openmp_flags()
                 ext.extra_compile_args = ext.extra_compile_args + flags

@@ -92,7 +92,7 @@ def summary_text(network: Any) -> str:
         count = sum(math.prod(p.shape) for p in layer.parameters(width) if p.trained)
         total += count
         depth = path.count(".") // 2
-        name = f"{'  ' * depth}{path:<3}{layer.short_text()}"
+        name = f"{'  ' * depth}{path + ' ':<3}{layer.short_text()}"
         if len(name) > 33:
             name = f"{name[:30]}..."
         lines.append(f"{name:<34}{layer.out_features(width):>11}{count:>12,}")

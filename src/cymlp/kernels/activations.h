@@ -15,13 +15,14 @@
 #include "vmath_gelu.h"
 #include "vmath_pointwise.h"
 
-/* A NaN passes relu and leaky_relu, and their gradient where it was the input. The slope is not
- * negative, so that the sign of leaky_relu's output is that of its input. */
 /* Klambauer, Unterthiner, Mayr and Hochreiter, "Self-normalizing neural networks" (2017). A cast,
  * so that a formula stays of one type. */
 #define SELU_SCALE ((real)1.0507009873554804934193349852946)
 #define SELU_FLOOR ((real)(1.0507009873554804934193349852946 * 1.6732632423543772848170429916717))
 
+/* The first row is the one that does nothing. A NaN passes relu and leaky_relu, and their gradient
+ * where it was the input. The slope is not negative, so that the sign of leaky_relu's output is
+ * that of its input. */
 #define ACTIVATIONS(ROW) \
     ROW(identity, "output", "glorot_uniform", "", 0.0, x, g) \
     ROW(sigmoid, "output", "glorot_uniform", "", 0.0, SIGMOID(x), g * (s * (1 - s))) \
