@@ -1,4 +1,4 @@
-"""An activation, a loss and an optimizer, added as docs/development.md says, in a copy of the sources.
+"""An activation, a loss and an optimizer, added to a copy as docs/development.md says.
 
 What is added is read from that page, so the recipe cannot say one thing and be another.
 """

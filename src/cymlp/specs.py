@@ -11,6 +11,7 @@ from typing import Any
 
 from .checks import choices, shown
 from .initializers import (
+    NTK,
     Constant,
     GivenArray,
     GlorotNormal,
@@ -53,8 +54,8 @@ _GROUPS: dict[str, tuple[type, ...]] = {
               PReLU, GLU, Columns, Embedding, Residual, Concat),
     "activation": (Activation,),
     "initializer": (
-        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
-        Orthogonal, Zeros, Constant, GivenArray
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, NTK,
+        Normal, Orthogonal, Zeros, Constant, GivenArray
     ),
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
