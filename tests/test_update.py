@@ -8,6 +8,7 @@ from cymlp import (Adam, BatchNorm, Columns, Concat, Dense, Embedding, Group, La
                    RMSprop, SGD, Update)
 from cymlp.engine import threads
 from cymlp.reference.updating import step_with_rules
+from cymlp.schedules import Cosine
 from cymlp.specs import from_dict, to_dict
 
 UPDATES = {
@@ -203,3 +204,42 @@ def test_plain_networks_take_the_short_way():
     plan = make(None, RMSprop()).plan_for("train", 32)
     assert not plan.pieces and not plan.keeps_gradients
     assert make(Update(), RMSprop()).plan_for("train", 32) == plan
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-10), ("float32", 3e-4)])
+@pytest.mark.parametrize("name, rate", [("SGD", 0.05), ("Adam", 0.01), ("AdamW", 0.01),
+                                        ("RAdam", 0.01), ("Adagrad", 0.05), ("RMSprop", 0.01)])
+def test_everything_together_like_torch(name, rate, dtype, tolerance):
+    """A schedule, groups, accumulation, clipping and an average in one run of twenty updates."""
+    torch = pytest.importorskip("torch")
+    rules = Update(clip_norm=0.5, accumulate=2, average=0.9,
+                   groups=[Group("*.bias", learning_rate_factor=3.0)])
+    net = Network([Dense(9, "tanh"), Dense(3)], in_features=7, task="regression", update=rules,
+                  optimizer=getattr(cymlp, name)(rate, schedule=Cosine(steps=30)), dtype=dtype,
+                  rng=0)
+    theirs = {key: torch.tensor(array, requires_grad=True)
+              for key, array in net.parameters.items()}
+    weights, biases = ([theirs[f"{layer}.{part}"] for layer in (0, 1)]
+                       for part in ("weight", "bias"))
+    optimizer = getattr(torch.optim, name)([{"params": weights, "lr": rate},
+                                            {"params": biases, "lr": 3 * rate}], lr=rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)
+    averages = None
+    for step in range(20):
+        optimizer.zero_grad()
+        for half in (0, 1):
+            X, y = (array.astype(dtype) for array in data(16, 2 * step + half))
+            net.train_step(X, y)
+            hidden = torch.tanh(torch.tensor(X) @ weights[0] + biases[0])
+            out = hidden @ weights[1] + biases[1]
+            (torch.nn.functional.mse_loss(out, torch.tensor(y)) / 2).backward()
+        torch.nn.utils.clip_grad_norm_(list(theirs.values()), 0.5)
+        optimizer.step()
+        schedule.step()
+        now = {key: array.detach().clone() for key, array in theirs.items()}
+        averages = now if averages is None else {
+            key: 0.9 * averages[key] + 0.1 * now[key] for key in now}
+    for ours, expected in ((net, now), (net.averaged(), averages)):
+        for key, array in expected.items():
+            error = np.abs(ours.parameters[key] - array.numpy()).mean()
+            assert error <= tolerance * np.abs(array.numpy()).mean(), key
