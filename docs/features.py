@@ -26,7 +26,7 @@ def registered():
         "layers": sorted({*classes(layers, "Layer"), "SwiGLU"}, key=str.lower),
         "activations": sorted(layers.activation_rows()),
         "losses": classes(losses, "Loss", "PointwiseLoss"),
-        "optimizers": sorted({*classes(optimizers, "Optimizer"), "AMSGrad"}, key=str.lower),
+        "optimizers": sorted({*classes(optimizers, "Optimizer", "TableOptimizer"), "AMSGrad"}, key=str.lower),
         "schedules": classes(schedules, "Schedule"),
         "initializers": classes(initializers, "Initializer"),
         "metrics": classes(metrics, "Metric"),

@@ -173,6 +173,51 @@ def test_gelu_backward(dtype):
     assert relative.max() <= 16 * np.finfo(dtype).eps
 
 
+# ---- activations around e^x - 1 and log(1 + e^x) ------------------------------------------------
+
+SELU_SCALE = np.longdouble("1.0507009873554804934193349852946")
+SELU_ALPHA = np.longdouble("1.6732632423543772848170429916717")
+
+
+def below(x, outside):
+    """x above 0, else `outside` of what is below."""
+    return np.where(x > 0, x, outside(np.minimum(x, 0)))
+
+
+def exact_mish(x):
+    """tanh(softplus(x)) by e = e^-|x|, in which nothing cancels."""
+    e = np.exp(-np.abs(x))
+    above, under = 1 + 2 * e, e * (e + 2)
+    return x * np.where(x > 0, above / (above + 2 * e * e), under / (under + 2))
+
+
+# Bound in ULP, and the definition.
+ACTIVATIONS = {
+    "elu": (2, lambda x: below(x, np.expm1)),
+    "celu": (2, lambda x: below(x, np.expm1)),
+    "selu": (4, lambda x: SELU_SCALE * below(x, lambda low: SELU_ALPHA * np.expm1(low))),
+    "mish": (4, exact_mish),
+    "softplus": (2, lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
+    "log_sigmoid": (2, lambda x: np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))),
+    "softsign": (2, lambda x: x / (1 + np.abs(x))),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_activation(name, dtype):
+    bound, exact_of = ACTIVATIONS[name]
+    largest = 80 if dtype == np.float32 else 700
+    x = np.concatenate([sweep(dtype, 100_000), neighbours(dtype),
+                        np.linspace(-largest, largest, 50_000, dtype=dtype),
+                        np.linspace(-4, 4, 50_000, dtype=dtype)])
+    x = x[np.abs(x) <= largest]
+    expected = exact_of(wide(x).astype(np.longdouble))
+    spacing = np.spacing(np.abs(expected).astype(dtype))
+    worst = float((np.abs(getattr(ops, name)(x) - expected) / spacing).max())
+    assert 0.25 < worst <= bound
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_softmax_of_long_rows(dtype):
     x = np.random.default_rng(0).standard_normal((3, 5000)).astype(dtype)

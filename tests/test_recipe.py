@@ -1,7 +1,10 @@
-"""The recipe of docs/design.md, followed in a copy of the sources: a new activation, loss and
-optimizer are a row and a function of the reference each (an optimizer also its specification)."""
+"""An activation, a loss and an optimizer, added to a copy as docs/development.md says.
+
+What is added is read from that page, so the recipe cannot say one thing and be another.
+"""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,112 +12,140 @@ from pathlib import Path
 
 import pytest
 
+import cymlp
 from cymlp import kernels
 
 ROOT = Path(__file__).resolve().parents[1]
-pytestmark = pytest.mark.skipif(not (ROOT / "setup.py").exists(), reason="needs the sources")
+PAGE = ROOT / "docs" / "development.md"
+# A place to write to, and what: `file`, before or instead of `text`: a block of code. A place
+# without a file is in the file before.
+EDIT = re.compile(r"(?:`(?P<file>src/[^`]+)`|name in the list|counted with the others), "
+                  r"(?P<how>before|instead of) `(?P<text>[^\n]+)`:\n\n```\w+\n(?P<code>.*?)```\n",
+                  re.DOTALL)
+TABLES = {"activation": "activations.h", "loss": "losses.h", "optimizer": "optimizers.pyx"}
+ADDED = {"activation": "squared_relu", "loss": "half_squared_error", "optimizer": "bounded"}
 
-# file, what stands there, what is put behind it
-EDITS = [
-    ("kernels/activations.h", '    ROW(identity, "output", "glorot_uniform", "", 0.0, x, g) \\\n',
-     '    ROW(cube, "input", "glorot_uniform", "", 0.0, x * x * x, 3 * g * s * s) \\\n'),
-    ("reference/pointwise.py", "\n_TABLE = {\n",
-     '    "cube": (lambda x, p: x**3, lambda x, p: 3 * x**2, "input", "", 0.0, "x cubed"),\n'),
-    ("kernels/losses.h", "#define LOSSES(ROW) \\\n",
-     '    ROW(quartic, "identity", "mean_absolute_error", NONE, ANY, '
-     '(z - t) * (z - t) * (z - t) * (z - t), 4 * (z - t) * (z - t) * (z - t)) \\\n'),
-    ("reference/value_losses.py", '    return _mean((z - t) ** 2, 2.0 * (z - t), sample_weight)\n',
-     '\n\ndef quartic(logits, target, sample_weight=None):\n'
-     '    z, t = _logits_and_target(logits, target)\n'
-     '    return _mean((z - t) ** 4, 4.0 * (z - t) ** 3, sample_weight)\n'),
-    ("reference/value_losses.py", "__all__ = [\n", '    "quartic",\n'),
-    ("kernels/optimizers.pyx", "# ---- the table -------------------------------------------------"
-     "------------------\n", '''
-cdef void sign_prepare(double *prepared, const double *hyper, long long step) noexcept nogil:
-    prepared[0] = hyper[0]
+# Only the kernels that the recipe touches, for one level, with the flags of the package's own
+# build; the rest is as it is installed.
+BUILD = """
+import setuptools, setup
+kernels = [setup.KERNELS / f"{name}.pyx" for name in ("activations", "losses", "optimizers")]
+level = LEVEL
+modules = [setup.extension(path, level, setup.LEVELS[setup.machine()][level]) for path in kernels]
+setuptools.setup(name="recipe", package_dir={"": "src"}, packages=[], ext_modules=modules,
+                 cmdclass={"build_ext": setup.BuildExtensions},
+                 script_args=["-q", "build_ext", "--inplace"])
+"""
 
+USE = """
+import numpy as np
+import cymlp
+from cymlp import Dense, Network, ops, reference
 
-cdef void sign_update(
-        real *parameter, const real *gradient, real *unused0, real *unused1, real *unused2,
-        Py_ssize_t n, const double *prepared) noexcept nogil:
-    cdef real length = <real> prepared[0]
-    cdef Py_ssize_t i
-    for i in range(n):
-        parameter[i] -= length * ((gradient[i] > 0) - (gradient[i] < 0))
-
-'''),
-    ("kernels/optimizers.pyx", "] TABLE = [\n",
-     '    Optimizer(b"sign", b"learning_rate", b"", sign_prepare, sign_update[float],\n'
-     '              sign_update[double]),\n'),
-    ("reference/optimizers.py", '__all__ = [', '"sign_update", '),
-    ("reference/optimizers.py", "def sgd_update(parameter, gradient, ", None),
-    ("optimizers/plain.py", "@dataclass(frozen=True, slots=True, repr=False)\nclass Adagrad(", None),
-    ("optimizers/__init__.py", "CLASSES: tuple[type, ...] = (", "Sign, "),
-    ("optimizers/__init__.py", "from .plain import ", "Sign, "),
-]
-BEFORE = {
-    "reference/optimizers.py": '''def sign_update(parameter, gradient, *, step=1, learning_rate=1e-3):
-    parameter -= learning_rate * np.sign(_checked(gradient, parameter=parameter))
+x = np.random.default_rng(0).standard_normal((40, 3))
+y = np.abs(x).sum(axis=1)
+for dtype in ("float32", "float64"):
+    net = Network([Dense(16, "squared_relu"), Dense(1)], in_features=3, dtype=dtype, rng=0,
+                  loss="half_squared_error", optimizer="bounded")
+    steps = reference.compare(net, x, y)
+    assert all(step.agrees for step in steps), steps
+    first = net.train_step(x, y)
+    net.fit(x, y, epochs=30, batch_size=10)
+    assert net.evaluate(x, y)["loss"] < 0.2 * first
+    net.save("net.safetensors")
+    again = cymlp.load("net.safetensors")
+    assert (again.predict(x) == net.predict(x)).all() and again.optimizer == net.optimizer
+assert repr(net.optimizer) == "TableOptimizer('bounded', learning_rate=0.01)"
+"""
 
 
-''',
-    "optimizers/plain.py": '''@dataclass(frozen=True, slots=True, repr=False)
-class Sign(Scheduled):
-    kernel: ClassVar[str] = "sign"
-    learning_rate: float = 1e-3
+def edits():
+    """What the page says: kind -> [(file, how, text, code), ...]."""
+    section = PAGE.read_text().split("## Adding an activation, a loss, an optimizer")[1]
+    found = {}
+    for part in section.split("\n### ")[1:]:
+        kind, file = part.split("\n")[0].split()[1], None
+        for match in EDIT.finditer(part):
+            file = match["file"] or file
+            found.setdefault(kind, []).append((file, match["how"], match["text"], match["code"]))
+        assert part.count("```") == 2 * len(found[kind]), f"{kind}: a block without its place"
+    return found
 
 
-''',
-}
-
-USE = '''
-import numpy as np, cymlp
-from cymlp import Dense, kernels, ops, reference
-
-assert "cube" in kernels.activation_table() and "sign" in kernels.optimizer_table()
-X = np.random.default_rng(0).normal(size=(40, 3))
-assert np.allclose(ops.cube(X), reference.cube(X))
-for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-12)):
-    net = cymlp.Network([Dense(5, "cube"), Dense(2)], in_features=3, loss="quartic",
-                        optimizer="sign", dtype=dtype, rng=0)
-    assert all(step.agrees for step in cymlp.reference.compare(net, X, X[:, :2]))
-    before = {name: array.astype(float) for name, array in net.parameters.items()}
-    _, gradients = net.gradients(X, X[:, :2])
-    net.train_step(X, X[:, :2])
-    for name, array in before.items():
-        reference.sign_update(array, gradients[name])
-        assert np.abs(net.parameters[name] - array).max() <= tolerance
-    assert net.fit(X, X[:, :2], epochs=50)["loss"][-1] < net.copy().evaluate(X, -X[:, :2])["loss"]
-print("works")
-'''
+def apply(tree, file, how, text, code):
+    path = tree / file
+    lines = path.read_text().splitlines(keepends=True)
+    places = [number for number, line in enumerate(lines) if text in line]
+    assert places, f"{file} has no {text!r}"
+    lines[places[0]:places[0] + (how == "instead of")] = [code]
+    path.write_text("".join(lines))
 
 
-def follow_the_recipe(source):
-    for name, mark, text in EDITS:
-        path = source / name
-        before = path.read_text()
-        assert before.count(mark) == 1, f"{name}: the recipe's place {mark!r} is not there"
-        after = mark + text if text is not None else BEFORE[name] + mark
-        path.write_text(before.replace(mark, after))
-    table = source / "kernels" / "optimizers.pyx"
-    count = len(kernels.optimizer_table())
-    table.write_text(table.read_text().replace(f"cdef Optimizer[{count}] TABLE",
-                                               f"cdef Optimizer[{count + 1}] TABLE"))
+def python(tree, *arguments, **variables):
+    environment = {name: value for name, value in os.environ.items() if name != "CYMLP_ISA"}
+    environment |= {"PYTHONPATH": str(tree / "src"), "CYMLP_ISA": kernels.level, **variables}
+    return subprocess.run([sys.executable, *arguments], cwd=tree, env=environment, text=True,
+                          capture_output=True, timeout=300)
 
 
-def test_the_recipe(tmp_path):
-    for name in ("src", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, tmp_path / "tree" / name, ignore=shutil.ignore_patterns(
-                "*.so", "*.egg-info", "__pycache__"))
-        else:
-            shutil.copy(place, tmp_path / "tree" / name)
-    follow_the_recipe(tmp_path / "tree" / "src" / "cymlp")
-    environment = {**os.environ, "CYMLP_LEVELS": kernels.level}
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
-                    "--no-build-isolation", "--target", str(tmp_path / "built"),
-                    str(tmp_path / "tree")], check=True, env=environment, timeout=300)
-    done = subprocess.run([sys.executable, "-c", USE], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "PYTHONPATH": str(tmp_path / "built")})
-    assert done.stdout.strip() == "works", done.stderr
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the package with the rows of the recipe in it, built."""
+    if not (ROOT / "setup.py").exists() or os.environ.get("LD_PRELOAD"):
+        pytest.skip("needs the source tree and a compiler without sanitizers")
+    pytest.importorskip("Cython")
+    tree = tmp_path_factory.mktemp("recipe")
+    apart = shutil.ignore_patterns("*.so", "*.egg-info", "__pycache__", ".*_cache")
+    for name in ("src", "tests"):
+        shutil.copytree(ROOT / name, tree / name, ignore=apart)
+    shutil.copy(ROOT / "setup.py", tree)
+    installed = Path(cymlp.__file__).parent
+    for path in installed.rglob("*.so"):
+        if path.parent.name in ("engine", "kernels", kernels.level):
+            shutil.copy(path, tree / "src" / "cymlp" / path.relative_to(installed))
+    for edit in sum(edits().values(), []):
+        apply(tree, *edit)
+    outcome = python(tree, "-c", BUILD.replace("LEVEL", repr(kernels.level), 1))
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return tree
+
+
+def test_each_takes_one_row_and_one_definition_in_the_reference():
+    found = edits()
+    assert found.keys() == TABLES.keys()
+    for kind, parts in found.items():
+        files = {file for file, _, _, _ in parts}
+        table = {f"src/cymlp/kernels/{TABLES[kind]}"}
+        (definition,) = files - table
+        assert table < files and definition.startswith("src/cymlp/reference/")
+        written = "".join(code for file, _, _, code in parts if file == definition)
+        assert len(re.findall(rf"^def |^    \"{ADDED[kind]}\": ", written, re.MULTILINE)) == 1
+
+
+def test_the_new_ones_work(tree):
+    outcome = python(tree, "-c", USE)
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def run_tests(tree, *files):
+    return python(tree, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-k",
+                  " or ".join(ADDED.values()), *(f"tests/{file}" for file in files))
+
+
+def test_the_tests_that_go_over_the_tables_find_them(tree):
+    outcome = run_tests(tree, "test_ops.py", "test_ops_rows.py")
+    assert outcome.returncode == 0, outcome.stdout
+    for name in ADDED.values():
+        assert f"[{name}" in outcome.stdout
+        assert not re.search(rf"\b{name}\b.*(?:FAILED|SKIPPED)", outcome.stdout)
+
+
+def test_a_row_without_its_reference_is_told(tree, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(tree, copy, ignore=shutil.ignore_patterns("build"))
+    shutil.rmtree(copy / "src" / "cymlp" / "reference")
+    shutil.copytree(ROOT / "src" / "cymlp" / "reference", copy / "src" / "cymlp" / "reference")
+    outcome = run_tests(copy, "test_ops.py")
+    assert outcome.returncode == 1
+    for name in ("squared_relu", "half_squared_error", "bounded_update"):
+        assert f"has a row that needs '{name}', and cymlp.reference has no such" in outcome.stdout

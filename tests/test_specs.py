@@ -2,13 +2,17 @@
 
 import copy
 import dataclasses
+import math
 import pickle
 
 import numpy as np
 import pytest
 
+import cymlp
 from cymlp import initializers, kernels, layers, losses, optimizers
-from cymlp.initializers import Constant, GivenArray, GlorotUniform, Zeros, initialize
+from cymlp.initializers import (
+    NTK, Constant, GivenArray, GlorotNormal, GlorotUniform, HeNormal, LeCunNormal, Normal,
+    Orthogonal, Zeros, initialize)
 from cymlp.layers import Activation, Dense, Dropout
 from cymlp.losses import TASKS, BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
 from cymlp.optimizers import CLASSES, SGD, Adagrad, Adam, AMSGrad, Lion, NAdam, RMSprop
@@ -18,6 +22,9 @@ EXAMPLES = [
     Dense(3, "relu", bias=False),
     Dense(np.int64(3), Activation("leaky_relu", slope=0.2), weight_initializer="he_normal"),
     Dense(2, weight_initializer=[[1.0, 2.0]], bias_initializer=Constant(0.5)),
+    Dense(2, weight_initializer=NTK(gain=2.0)),
+    Dense(2, weight_initializer=HeNormal(truncated=True)),
+    Dense(2, weight_initializer=Orthogonal(0.5)),
     Dropout(0.25),
     Activation("softmax"),
     SGD(0.1, momentum=0.9, nesterov=True),
@@ -188,7 +195,8 @@ def test_optimizer_states(optimizer, states):
 
 def test_optimizers_agree_with_the_kernels_table():
     table = kernels.optimizer_table()
-    assert [cls.kernel for cls in CLASSES] == list(table)
+    named = [name for name, row in table.items() if not row["defaults"]]
+    assert [cls.kernel for cls in CLASSES] == named
     for cls in CLASSES:
         row = table[cls.kernel]
         assert list(cls().hyper()) == row["hyper"]
@@ -209,6 +217,10 @@ def test_optimizers_agree_with_torch_defaults():
         assert {name: getattr(cls(), name) for name in fields} == matched
 
 
+# Deviation of a standard normal cut off at two: its variance is 1 - 4 phi(2) / (2 Phi(2) - 1).
+CUT = np.sqrt(1 - 4 * np.exp(-2) / np.sqrt(2 * np.pi) / math.erf(np.sqrt(2)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("name", "limit", "deviation"),
@@ -217,6 +229,14 @@ def test_optimizers_agree_with_torch_defaults():
         ("glorot_normal", None, np.sqrt(2 / 700)),
         ("he_uniform", np.sqrt(6 / 300), np.sqrt(2 / 300)),
         ("he_normal", None, np.sqrt(2 / 300)),
+        ("lecun_uniform", np.sqrt(3 / 300), np.sqrt(1 / 300)),
+        ("lecun_normal", None, np.sqrt(1 / 300)),
+        ("ntk", None, np.sqrt(1 / 300)),
+        ("normal", None, 1.0),
+        (NTK(gain=3), None, 3 / np.sqrt(300)),
+        *((kind(truncated=True), 2 / CUT * deviation, deviation) for kind, deviation in (
+            (GlorotNormal, np.sqrt(2 / 700)), (HeNormal, np.sqrt(2 / 300)),
+            (LeCunNormal, np.sqrt(1 / 300)), (NTK, np.sqrt(1 / 300)), (Normal, 1.0))),
     ],
 )
 def test_random_initializers_have_the_published_spread(name, limit, deviation, dtype):
@@ -226,6 +246,40 @@ def test_random_initializers_have_the_published_spread(name, limit, deviation, d
     assert abs(array.std() / deviation - 1) < 0.01
     if limit is not None:
         assert 0.99 * limit < abs(array).max() <= limit * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (8, 3), (3, 8), (1, 4)])
+def test_orthogonal_rows_or_columns(shape):
+    array = initialize(Orthogonal(2.0), shape, np.random.default_rng(3), "float64")
+    product = array @ array.T if shape[0] < shape[1] else array.T @ array
+    assert np.allclose(product, 4 * np.eye(min(shape)), atol=1e-12)
+
+
+def test_orthogonal_prefers_no_direction():
+    """Each entry of the rotations of the plane has mean 0 and variance 1/2, half are mirrored."""
+    rng = np.random.default_rng(4)
+    drawn = np.array([initialize("orthogonal", (2, 2), rng, "float64") for _ in range(4000)])
+    assert np.abs(drawn.mean(axis=0)).max() < 0.05
+    assert np.abs(np.square(drawn).mean(axis=0) - 0.5).max() < 0.03
+    assert abs((np.linalg.det(drawn) < 0).mean() - 0.5) < 0.05
+
+
+def test_ntk_start_and_rates_learn_as_the_parametrization_does():
+    """With the factor in the layer, by hand, against the factor in the weights."""
+    rng = np.random.default_rng(0)
+    X, y, rate, inputs = rng.standard_normal((30, 4)), rng.standard_normal((30, 2)), 0.3, 4
+    update = cymlp.Update(groups=[cymlp.Group("0.weight", learning_rate_factor=1 / inputs)])
+    net = cymlp.Network([Dense(2, weight_initializer="ntk")], in_features=inputs, rng=1,
+                        task="regression", dtype="float64", optimizer=SGD(rate), update=update)
+    free = net.parameters["0.weight"] * np.sqrt(inputs)
+    bias = np.zeros(2)
+    for _ in range(20):
+        error = (X @ free / np.sqrt(inputs) + bias - y) / len(X)
+        loss = net.train_step(X, y)
+        assert np.isclose(loss, len(X) * np.square(error).sum() / 2)
+        free -= rate * X.T @ error / np.sqrt(inputs)
+        bias -= rate * error.sum(axis=0)
+    assert np.allclose(net.parameters["0.weight"], free / np.sqrt(inputs), atol=1e-12)
 
 
 def test_float32_starts_from_the_rounded_float64_values_drawn_in_one_stream():

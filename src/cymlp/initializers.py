@@ -2,8 +2,8 @@
 
 An initializer is a small immutable description; :func:`initialize` makes the array. Sources:
 Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks"
-(AISTATS 2010); He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015); LeCun, Bottou, Orr and Müller,
-"Efficient backprop" (1998).
+(AISTATS 2010); He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015); LeCun, Bottou,
+Orr and Müller, "Efficient backprop" (1998).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
     "Initializer",
     "LeCunNormal",
     "LeCunUniform",
+    "NTK",
     "Normal",
     "Orthogonal",
     "Zeros",
@@ -153,6 +154,41 @@ class LeCunNormal(_Normal):
     def spread(self, fan_in: int, fan_out: int) -> float:
         """The standard deviation."""
         return math.sqrt(1.0 / fan_in)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class NTK(_Normal):
+    """The start of the NTK parametrization: standard normal numbers times gain / sqrt(fan_in).
+
+    Jacot, Gabriel and Hongler, "Neural tangent kernel" (NeurIPS 2018), take those numbers as the
+    parameters and keep the factor in the layer. Here it is in the weights, so that outputs and
+    losses are the same; to learn as there, too, gradient descent needs gain² / fan_in times the
+    learning rate for these weights: ``Update(groups=[Group("0.weight", learning_rate_factor=...)])``.
+
+    Parameters
+    ----------
+    truncated : bool
+        Whether the numbers are cut off beyond two standard deviations.
+    gain : float
+        The factor beside 1 / sqrt(fan_in); sqrt(2) suits ReLU.
+
+    Examples
+    --------
+    >>> NTK().spread(100, 10)
+    0.1
+    """
+
+    name: ClassVar[str] = "ntk"
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        _Normal.__post_init__(self)
+        object.__setattr__(self, "gain", as_number("gain", self.gain, least=0.0))
+
+    def spread(self, fan_in: int, fan_out: int) -> float:
+        """The standard deviation."""
+        return self.gain * math.sqrt(1.0 / fan_in)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -306,10 +342,10 @@ class GivenArray:
 
 
 Initializer = Union[GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal,
-                    Normal, Orthogonal, Zeros, Constant, GivenArray]
+                    NTK, Normal, Orthogonal, Zeros, Constant, GivenArray]
 
-_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
-           Orthogonal)
+_RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, NTK,
+           Normal, Orthogonal)
 _BY_NAME = {cls.name: cls for cls in (*_RANDOM, Zeros)}
 
 
@@ -320,7 +356,8 @@ def as_initializer(value: Any, name: str = "initializer") -> Initializer:
     ----------
     value : str, initializer or array_like
         One of the names ``glorot_uniform``, ``glorot_normal``, ``he_uniform``, ``he_normal``,
-        ``lecun_uniform``, ``lecun_normal``, ``normal``, ``orthogonal`` and ``zeros``, an object of this module, or an array of the parameter's shape.
+        ``lecun_uniform``, ``lecun_normal``, ``ntk``, ``normal``, ``orthogonal`` and ``zeros``, an
+        object of this module, or an array of the parameter's shape.
     name : str
         The argument's name for messages.
 

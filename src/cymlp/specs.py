@@ -11,6 +11,7 @@ from typing import Any
 
 from .checks import choices, shown
 from .initializers import (
+    NTK,
     Constant,
     GivenArray,
     GlorotNormal,
@@ -42,7 +43,7 @@ from .layers import (
 )
 from .losses import LOSSES, CompiledLoss, CustomLoss, PointwiseLoss
 from .optimizers import CLASSES as OPTIMIZERS
-from .optimizers import LBFGS
+from .optimizers import LBFGS, TableOptimizer
 from .schedules import SCHEDULES
 from .update import Group, Update
 
@@ -53,13 +54,13 @@ _GROUPS: dict[str, tuple[type, ...]] = {
               PReLU, GLU, Columns, Embedding, Residual, Concat),
     "activation": (Activation,),
     "initializer": (
-        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, Normal,
-        Orthogonal, Zeros, Constant, GivenArray
+        GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, NTK,
+        Normal, Orthogonal, Zeros, Constant, GivenArray
     ),
     "loss": (*LOSSES, PointwiseLoss),
     "update": (Update,),
     "group": (Group,),
-    "optimizer": (*OPTIMIZERS, LBFGS),
+    "optimizer": (*OPTIMIZERS, LBFGS, TableOptimizer),
     "schedule": SCHEDULES,
 }
 

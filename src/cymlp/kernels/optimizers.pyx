@@ -246,7 +246,8 @@ ctypedef void (*UpdateDouble)(
 
 cdef struct Optimizer:
     const char *name
-    const char *hyper           # in the order in which prepare reads them
+    const char *hyper           # in the order in which prepare reads them: name, or name=default
+                                # in a row that no class of cymlp.optimizers stands for
     const char *states          # name, or name:hyperparameter without which it is not used
     PrepareFunction prepare
     UpdateFloat update_float
@@ -315,16 +316,19 @@ def table():
         For each: ``name``; ``kind``, its number for the kernels; ``hyper``, the
         hyperparameters' names in the order of the kernels' array; ``states``,
         the states' names in the order of the kernels' arguments; ``needs``, for
-        each state the hyperparameter whose being zero makes it unused, or ``""``.
+        each state the hyperparameter whose being zero makes it unused, or ``""``;
+        ``defaults``, the values of the hyperparameters that the row itself gives.
     """
     cdef Optimizer row
     rows = []
     for row in TABLE:
+        hyper = [number.partition("=") for number in row.hyper.decode().split()]
         states = [state.partition(":") for state in row.states.decode().split()]
         rows.append({
             "name": row.name.decode(),
             "kind": len(rows),
-            "hyper": row.hyper.decode().split(),
+            "hyper": [name for name, _, _ in hyper],
+            "defaults": {name: float(value) for name, _, value in hyper if value},
             "states": [name for name, _, _ in states],
             "needs": [needed for _, _, needed in states],
         })

@@ -8,13 +8,15 @@ stand in `cymlp.reference`.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import as_changeable, as_real_array, check_apart
-from ..checks import as_integer
+from ..checks import as_integer, as_number
 from ..engine import calls
 from ..kernels import optimizer_table
 from ..optimizers import (
@@ -38,14 +40,19 @@ def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
 
 def _update(spec: Optimizer, step: int, parameter: NDArray, gradient: ArrayLike,
             **states: NDArray | None) -> None:
-    row, hyper = optimizer_table()[spec.kernel], spec.hyper()
+    _step(optimizer_table()[spec.kernel], spec.hyper(), spec.states(), step, parameter, gradient,
+          states)
+
+
+def _step(row: dict[str, Any], hyper: dict[str, float], needed: tuple[str, ...], step: int,
+          parameter: NDArray, gradient: ArrayLike, states: dict[str, NDArray | None]) -> None:
     step = as_integer("step", step, least=1, most=2**63 - 1)
     parameter = _changeable("parameter", parameter)
     gradient = as_real_array("gradient", gradient)
     if gradient.shape != parameter.shape:
         raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
                          f"got shape {gradient.shape}")
-    used = {name: _changeable(name, states[name], parameter) for name in spec.states()}
+    used = {name: _changeable(name, states[name], parameter) for name in needed}
     seen = {"gradient": gradient}
     for name, array in {"parameter": parameter, **used}.items():
         check_apart(name, array, seen)
@@ -385,3 +392,61 @@ def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, 
     """
     spec = Lion(learning_rate, betas=(beta1, beta2), weight_decay=weight_decay)
     _update(spec, step, parameter, gradient, first_moment=first_moment)
+
+
+# ---- rows of the table without a class ---------------------------------------------------------
+
+_OF_ROW = """Optimizer {name}, as `cymlp.reference.{name}_update`.
+
+Parameters
+----------
+parameter : ndarray
+    Changed in place.
+gradient : array_like
+    Gradient of the loss by the parameter.
+{states}step : int
+    Number of the step, from 1.
+{hyper} : float
+    Hyperparameters.
+
+Examples
+--------
+>>> from cymlp import ops
+>>> ops.{name}_update(np.ones(3), np.ones(3){zeros})
+"""
+_STATES_OF_ROW = """{states} : ndarray
+    States, changed in place.
+"""
+
+
+def _function_of_row(row: dict[str, Any]) -> Callable[..., None]:
+    """The function of a row that gives its hyperparameters defaults: these go by name."""
+    Argument = inspect.Parameter
+    arguments = [Argument(name, Argument.POSITIONAL_OR_KEYWORD)
+                 for name in ("parameter", "gradient", *row["states"])]
+    arguments += [Argument(name, Argument.KEYWORD_ONLY, default=default)
+                  for name, default in {"step": 1, **row["defaults"]}.items()]
+    signature = inspect.Signature(arguments)
+
+    def update(*given: Any, **named: Any) -> None:
+        bound = signature.bind(*given, **named)
+        bound.apply_defaults()
+        values = bound.arguments
+        hyper = {name: as_number(name, values[name]) for name in row["hyper"]}
+        needed = tuple(name for name, condition in zip(row["states"], row["needs"], strict=True)
+                       if not condition or hyper[condition])
+        _step(row, hyper, needed, values["step"], values["parameter"], values["gradient"], values)
+
+    update.__signature__ = signature  # type: ignore[attr-defined]
+    update.__name__ = update.__qualname__ = f"{row['name']}_update"
+    states = ", ".join(row["states"])
+    update.__doc__ = _OF_ROW.format(
+        name=row["name"], hyper=", ".join(row["hyper"]), zeros=", np.zeros(3)" * len(row["states"]),
+        states=_STATES_OF_ROW.format(states=states) if states else "")
+    return update
+
+
+for _row in optimizer_table().values():
+    if _row["defaults"]:
+        globals()[f"{_row['name']}_update"] = _function_of_row(_row)
+        __all__.append(f"{_row['name']}_update")

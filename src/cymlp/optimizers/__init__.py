@@ -11,14 +11,15 @@ from typing import Any
 
 from ..checks import choices, shown
 from .adam import Adam, Adamax, AdamW, AMSGrad, Lion, NAdam, RAdam
-from .base import Optimizer
+from .base import Optimizer, TableOptimizer
 from .lbfgs import LBFGS
 from .plain import SGD, Adadelta, Adagrad, RMSprop
 
-__all__ = ["CLASSES", "LBFGS", "AMSGrad", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion",
-           "NAdam", "Optimizer", "RAdam", "RMSprop", "as_optimizer"]
+__all__ = ["CLASSES", "LBFGS", "AMSGrad", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax",
+           "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "TableOptimizer", "as_optimizer"]
 
-#: the classes of the kernels' table, in its order; L-BFGS is none of its rows
+#: The classes of the kernels' table, in its order; L-BFGS is none of its rows. A row that none of
+#: them stands for is an optimizer too, by the row's name.
 CLASSES: tuple[type, ...] = (SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adadelta,
                              Lion)
 
@@ -46,6 +47,10 @@ def as_optimizer(value: Any) -> Optimizer:
     if isinstance(value, str):
         if value in _BY_NAME:
             return _BY_NAME[value]()
+        from .. import kernels
+
+        if kernels.optimizer_table().get(value, {}).get("defaults"):
+            return TableOptimizer(value)
         raise ValueError(f"optimizer: expected {choices(_BY_NAME)}, got {shown(value)}")
     raise TypeError(
         f"optimizer: expected {choices(_BY_NAME)}, or an optimizer such as Adam(1e-3), "

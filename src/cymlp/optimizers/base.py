@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from ..checks import as_number, shown, spec_repr
+from ..checks import as_number, as_text, shown, spec_repr
 from ..schedules import Schedule, as_schedule
 
-__all__ = ["Optimizer", "Scheduled", "set_betas", "set_checked"]
+__all__ = ["Optimizer", "Scheduled", "TableOptimizer", "set_betas", "set_checked"]
 
 
 class Optimizer:
@@ -83,6 +83,62 @@ class Scheduled(Optimizer):
     def __post_init__(self) -> None:
         as_schedule("schedule", self.schedule)
         as_schedule("weight_decay_schedule", self.weight_decay_schedule)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TableOptimizer(Scheduled):
+    """A row of the kernels' table that has no class of its own, with its numbers' defaults.
+
+    Parameters
+    ----------
+    kernel : str
+        Its name in the table.
+    learning_rate : float, optional
+        Length of a step; None for the row's default.
+    schedule : Schedule, optional
+        How the learning rate changes over the steps or epochs (:mod:`cymlp.schedules`).
+
+    Examples
+    --------
+    >>> TableOptimizer("no_such")
+    Traceback (most recent call last):
+    ...
+    ValueError: optimizer: ... got 'no_such'
+    """
+
+    kernel: str  # type: ignore[misc]
+    learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        # Here and not above: a description can be read without loading a kernel.
+        from .. import kernels
+
+        Scheduled.__post_init__(self)
+        rows = {name: row for name, row in kernels.optimizer_table().items() if row["defaults"]}
+        if not rows:
+            raise ValueError("optimizer: expected the name of a class, as every row of the table "
+                             f"has one, got {shown(self.kernel)}")
+        defaults = rows[as_text("optimizer", self.kernel, rows)]["defaults"]
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", defaults["learning_rate"])
+        set_checked(self, as_number, "learning_rate", least=0.0)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its row of the table."""
+        from .. import kernels
+
+        return kernels.optimizer_table()[self.kernel]
+
+    def hyper(self) -> dict[str, float]:
+        """The row's defaults, and the learning rate."""
+        return {**self.row["defaults"], "learning_rate": self.learning_rate}
+
+    def states(self) -> tuple[str, ...]:
+        """All that its defaults use."""
+        hyper = self.hyper()
+        return tuple(name for name, needed in zip(self.row["states"], self.row["needs"],
+                                                  strict=True) if not needed or hyper[needed])
 
 
 def set_checked(spec: Any, check: Any, *names: str, **bounds: float) -> None:
