@@ -92,7 +92,7 @@ def to_dict(spec: Any, functions: bool = False) -> Any:
     Examples
     --------
     >>> to_dict(Dropout(0.2))
-    {'type': 'Dropout', 'rate': 0.2}
+    {'type': 'Dropout', 'rate': 0.2, 'schedule': None}
     """
     if isinstance(spec, _CUSTOM):
         if functions:
