@@ -100,7 +100,7 @@ CASES = {
                            task="regression", dtype="float64"),
     "norms": Case([Dense(91), BatchNorm(), Activation("relu"), Dense(91), LayerNorm(),
                    Dense(53, "tanh"), RMSNorm(), Dense(7)], 37, 1000, 520, weighted=True),
-    "columns": Case([Dense(90), SwiGLU(), Dense(91), PReLU(), Scale(0.5), AlphaDropout(0.2),
+    "columns": Case([Dense(90), SwiGLU(), Dense(91), PReLU(), PReLU(shared=True), Scale(0.5), AlphaDropout(0.2),
                      Dense(7)], 37, 1000, 520, dtype="float64"),
     "joins": Case([Dense(91, "relu"), Residual([Dense(53, "tanh"), Dense(91)]),
                    Concat([[Dense(37, "relu")], [], [Residual([Dense(91)]), Columns([5, 3, 4])]]),

@@ -24,6 +24,8 @@ NETWORKS = {
     "RMS norm": [RMSNorm(), Dense(17, "tanh"), RMSNorm(scale=False), Dense(2)],
     "scale": [Scale(0.7), Dense(17, "tanh"), Scale([0.5] * 17), Dense(2)],
     "prelu": [PReLU(), Dense(17), PReLU(0.1), Dense(2), PReLU()],
+    "shared prelu": [PReLU(shared=True), Dense(131), PReLU(0.1, shared=True), Dense(2),
+                     PReLU(shared=True)],
     "glu": [Dense(6), GLU(), Dense(34), SwiGLU(), Dense(4), GLU("tanh"), Dense(2)],
     "alpha dropout": [AlphaDropout(0.3), Dense(17, "tanh"), AlphaDropout(0.1), Dense(2)],
     "residual": [Residual([Dense(17, "tanh"), Dense(5)]),
@@ -201,7 +203,7 @@ def torch_twin(torch, layers, width):
             BatchNorm: lambda: nn.BatchNorm1d(width, layer.epsilon, layer.momentum),
             LayerNorm: lambda: nn.LayerNorm(width, layer.epsilon),
             RMSNorm: lambda: nn.RMSNorm(width, layer.epsilon),
-            PReLU: lambda: nn.PReLU(width), GLU: nn.GLU,
+            PReLU: lambda: nn.PReLU(1 if layer.shared else width), GLU: nn.GLU,
             Activation: lambda: getattr(nn, layer.name.capitalize())(),
             Residual: lambda: TorchResidual(torch, torch_twin(torch, layer.layers, width)),
         }[type(layer)]())
@@ -212,7 +214,7 @@ def torch_twin(torch, layers, width):
 TWINS = {
     "batch norm": [Dense(8), BatchNorm(), Activation("tanh"), Dense(6), BatchNorm(0.3), Dense(2)],
     "row norms": [Dense(8), LayerNorm(), Activation("tanh"), Dense(6), RMSNorm(), Dense(2)],
-    "gates": [Dense(8), GLU(), Dense(5), PReLU(), Dense(2)],
+    "gates": [Dense(8), GLU(), Dense(5), PReLU(), Dense(7), PReLU(shared=True), Dense(2)],
     "residual": [Dense(8), Residual([Activation("tanh"), Dense(8), LayerNorm()]), Dense(2)],
 }
 
@@ -365,6 +367,7 @@ def test_what_does_not_fit_is_refused(layers, message):
     (lambda: RMSNorm("x"), TypeError, "epsilon: expected a real number"),
     (lambda: Scale("he_normal"), ValueError, "initializer: expected a number"),
     (lambda: PReLU(None), TypeError, "initializer: expected"),
+    (lambda: PReLU(shared="no"), TypeError, "shared: expected"),
     (lambda: GLU("softmax"), ValueError, "activation: expected one that works element by"),
     (lambda: AlphaDropout(1.0), ValueError, "rate: expected a number finite, >= 0, < 1"),
     (lambda: Residual([]), ValueError, "layers: expected at least one layer"),

@@ -104,13 +104,17 @@ ctypedef struct kernels_t:
         double parameter) noexcept nogil
     void (*column_forward)(
         int kind, void *y, Py_ssize_t ldy, const void *x, Py_ssize_t ldx, const void *parameter,
-        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+        bint shared, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*column_backward)(
         int kind, void *dx, Py_ssize_t lddx, const void *dy, Py_ssize_t lddy, const void *saved,
-        Py_ssize_t lds, const void *parameter, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
+        Py_ssize_t lds, const void *parameter, bint shared, Py_ssize_t rows,
+        Py_ssize_t cols) noexcept nogil
     void (*column_sums)(
         int kind, void *out, const void *dy, Py_ssize_t lddy, const void *saved, Py_ssize_t lds,
         Py_ssize_t rows, Py_ssize_t cols, bint accumulate) noexcept nogil
+    void (*shared_sum)(
+        int kind, void *out, const void *dy, Py_ssize_t lddy, const void *saved, Py_ssize_t lds,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil
     void (*add)(
         void *out, Py_ssize_t ldo, const void *a, Py_ssize_t lda, const void *b, Py_ssize_t ldb,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil

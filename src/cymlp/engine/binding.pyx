@@ -69,6 +69,7 @@ cdef int bind() except -1:
         (<void **>&k.column_forward)[0] = typed("columns", "column_forward", dtype)
         (<void **>&k.column_backward)[0] = typed("columns", "column_backward", dtype)
         (<void **>&k.column_sums)[0] = typed("columns", "column_sums", dtype)
+        (<void **>&k.shared_sum)[0] = typed("columns", "shared_sum", dtype)
         (<void **>&k.add)[0] = typed("columns", "add", dtype)
         (<void **>&k.affine)[0] = typed("columns", "affine", dtype)
         (<void **>&k.copy_columns)[0] = typed("columns", "copy_columns", dtype)

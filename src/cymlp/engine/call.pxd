@@ -142,6 +142,7 @@ ctypedef struct step_t:
     double parameter            # of the activation or loss; a rate, epsilon, a factor, a share
     double offset
     bint centered
+    bint shared                 # one number for all columns
     Py_ssize_t begin            # the first column that is read
     Py_ssize_t to               # the first column that is written
     int layer

@@ -23,10 +23,11 @@ cdef void layer_by_rows(
                                NULL if x == NULL else x + s.begin * c.item, s.x.leading, rows,
                                s.columns)
     elif s.op == COLUMN_FORWARD:
-        c.kernels.column_forward(s.kind, out, s.out.leading, x, s.x.leading, weight, rows, whole)
+        c.kernels.column_forward(s.kind, out, s.out.leading, x, s.x.leading, weight, s.shared,
+                                 rows, whole)
     elif s.op == COLUMN_BACKWARD:
         c.kernels.column_backward(s.kind, out, s.out.leading, x, s.x.leading, saved,
-                                  s.saved.leading, weight, rows, whole)
+                                  s.saved.leading, weight, s.shared, rows, whole)
     elif s.op == GLU_FORWARD:
         c.kernels.glu_forward(s.kind, out, s.out.leading, saved, s.saved.leading, x, s.x.leading,
                               rows, s.columns, s.parameter)
@@ -105,9 +106,17 @@ cdef void column_update(
     cdef Py_ssize_t width = min(padded(c, s.columns) - begin, PANEL_BYTES // c.item)
     cdef Py_ssize_t offset = s.weight.offset + begin * c.item
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
-    c.kernels.column_sums(s.kind, gradient, at(c, b, &s.x, 0) + begin * c.item, s.x.leading,
-                          at(c, b, &s.saved, 0) + begin * c.item, s.saved.leading, b.piece_rows,
-                          width, b.piece_first > 0)
+    if s.shared:
+        width = padded(c, 1)
+        if b.piece_first == 0:
+            memset(gradient, 0, width * c.item)
+        c.kernels.shared_sum(s.kind, gradient, at(c, b, &s.x, 0), s.x.leading,
+                             at(c, b, &s.saved, 0), s.saved.leading, b.piece_rows, s.columns)
+    else:
+        c.kernels.column_sums(
+            s.kind, gradient, at(c, b, &s.x, 0) + begin * c.item, s.x.leading,
+            at(c, b, &s.saved, 0) + begin * c.item, s.saved.leading, b.piece_rows, width,
+            b.piece_first > 0)
     if c.fused and b.last_piece:
         update(c, b, gradient, offset, width, 0)
 

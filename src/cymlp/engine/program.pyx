@@ -138,6 +138,7 @@ cdef class Program:
         s.parameter = parameter_of(attributes)
         s.offset = attributes.get("offset", 0.0)
         s.centered = attributes.get("centered", False)
+        s.shared = attributes.get("shared", False)
         s.begin = attributes.get("begin", 0)
         s.to = attributes.get("to", 0)
         s.targets = attributes.get("targets", s.columns)
@@ -224,6 +225,8 @@ cdef class Program:
             s.units = s.groups * ((s.outputs + panel_columns - 1) // panel_columns)
         elif s.op == EMBEDDING_UPDATE:
             s.units = min(s.inputs, <Py_ssize_t>EMBEDDING_UNITS)
+        elif s.shared:
+            s.units = 1
         else:
             s.units = (s.columns + panel_columns - 1) // panel_columns
         self.units += s.units

@@ -32,7 +32,9 @@ cdef extern from "columns.h":
         SumsF64 sums_f64
     const ColumnLayer[1] column_table
     int COLUMN_LAYER_COUNT
-    Py_ssize_t COLUMN_BLOCK
+    enum:
+        COLUMN_BLOCK
+        COLUMN_ROWS
     void row_add_f32(float *out, const float *a, const float *b, Py_ssize_t n) noexcept nogil
     void row_add_f64(double *out, const double *a, const double *b, Py_ssize_t n) noexcept nogil
     void row_affine_f32(float *out, const float *x, Py_ssize_t n, float factor,
@@ -41,31 +43,57 @@ cdef extern from "columns.h":
                         double offset) noexcept nogil
 
 
+cdef inline const real *spread(real *same, const real *parameter) noexcept nogil:
+    """One number, as often as a block has columns."""
+    cdef Py_ssize_t c
+    for c in range(<Py_ssize_t> COLUMN_BLOCK):
+        same[c] = parameter[0]
+    return same
+
+
 cdef void column_forward(
         int kind, real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx, const real *parameter,
-        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
-    """y = f(x, parameter of the column); y may be x."""
-    cdef Py_ssize_t r
+        bint shared, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """y = f(x, parameter of the column, or the one of all); y may be x."""
+    cdef real[COLUMN_BLOCK] same
+    cdef const real *numbers = spread(same, parameter) if shared else parameter
+    cdef Py_ssize_t width = COLUMN_BLOCK if shared else cols
+    cdef Py_ssize_t r, begin, count
     for r in range(rows):
-        if real is float:
-            column_table[kind].forward_f32(y + r * ldy, x + r * ldx, parameter, cols)
-        else:
-            column_table[kind].forward_f64(y + r * ldy, x + r * ldx, parameter, cols)
+        begin = 0
+        while begin < cols:
+            count = min(width, cols - begin)
+            if real is float:
+                column_table[kind].forward_f32(
+                    y + r * ldy + begin, x + r * ldx + begin, numbers, count)
+            else:
+                column_table[kind].forward_f64(
+                    y + r * ldy + begin, x + r * ldx + begin, numbers, count)
+            begin += count
 
 
 cdef void column_backward(
         int kind, real *dx, Py_ssize_t lddx, const real *dy, Py_ssize_t lddy,
-        const real *saved, Py_ssize_t lds, const real *parameter,
+        const real *saved, Py_ssize_t lds, const real *parameter, bint shared,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
     """dx = dy f'(x); `saved` is x; dx may be dy."""
-    cdef Py_ssize_t r
+    cdef real[COLUMN_BLOCK] same
+    cdef const real *numbers = spread(same, parameter) if shared else parameter
+    cdef Py_ssize_t width = COLUMN_BLOCK if shared else cols
+    cdef Py_ssize_t r, begin, count
     for r in range(rows):
-        if real is float:
-            column_table[kind].backward_f32(
-                dx + r * lddx, dy + r * lddy, saved + r * lds, parameter, cols)
-        else:
-            column_table[kind].backward_f64(
-                dx + r * lddx, dy + r * lddy, saved + r * lds, parameter, cols)
+        begin = 0
+        while begin < cols:
+            count = min(width, cols - begin)
+            if real is float:
+                column_table[kind].backward_f32(
+                    dx + r * lddx + begin, dy + r * lddy + begin, saved + r * lds + begin,
+                    numbers, count)
+            else:
+                column_table[kind].backward_f64(
+                    dx + r * lddx + begin, dy + r * lddy + begin, saved + r * lds + begin,
+                    numbers, count)
+            begin += count
 
 
 cdef void column_sums(
@@ -78,7 +106,7 @@ cdef void column_sums(
     """
     cdef Py_ssize_t begin = 0, width
     while begin < cols:
-        width = min(cols - begin, COLUMN_BLOCK)
+        width = min(cols - begin, <Py_ssize_t> COLUMN_BLOCK)
         if real is float:
             column_table[kind].sums_f32(out + begin, dy + begin, lddy, saved + begin, lds, rows,
                                         width, accumulate)
@@ -86,6 +114,31 @@ cdef void column_sums(
             column_table[kind].sums_f64(out + begin, dy + begin, lddy, saved + begin, lds, rows,
                                         width, accumulate)
         begin += width
+
+
+cdef void shared_sum(
+        int kind, real *out, const real *dy, Py_ssize_t lddy, const real *saved, Py_ssize_t lds,
+        Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """out += the gradient of a parameter that all columns share.
+
+    A row block after the other, so that batches in pieces of whole row blocks give the same bits.
+    """
+    cdef real[COLUMN_BLOCK] sums
+    cdef Py_ssize_t row = 0, height, begin, width, c
+    cdef double total
+    while row < rows:
+        height = min(rows - row, <Py_ssize_t> COLUMN_ROWS)
+        total = 0
+        begin = 0
+        while begin < cols:
+            width = min(cols - begin, <Py_ssize_t> COLUMN_BLOCK)
+            column_sums(kind, sums, dy + row * lddy + begin, lddy, saved + row * lds + begin, lds,
+                        height, width, False)
+            for c in range(width):
+                total += sums[c]
+            begin += width
+        out[0] += <real> total
+        row += height
 
 
 cdef void add(

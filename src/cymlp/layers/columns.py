@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import shown
+from ..checks import as_flag, shown
 from ..initializers import Constant, Initializer, as_initializer, is_random
 from .basic import Activation, activation_rows, as_activation
 from .shapes import Declared, Layer
@@ -54,26 +54,33 @@ class Scale(Layer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class PReLU(Layer):
-    """ReLU with a learnable slope below zero for each column.
+    """ReLU with a learnable slope below zero, for each column or for all of them together.
 
-    He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015); PyTorch's `PReLU` with
-    `num_parameters` equal to the width. Its parameter is `weight`, of shape (columns,).
+    He, Zhang, Ren and Sun, "Delving deep into rectifiers" (ICCV 2015), who call the two
+    channel-wise and channel-shared. Its parameter is `weight`, of shape (columns,) as in Keras, or
+    (1,) as by default in PyTorch.
 
     Parameters
     ----------
     initializer : float, initializer or array_like
         Where the slopes start.
+    shared : bool
+        Whether all columns have one slope together.
 
     Examples
     --------
     >>> PReLU()
     PReLU()
+    >>> PReLU(0.1, shared=True)
+    PReLU(Constant(0.1), shared=True)
     """
 
     initializer: Initializer = 0.25  # type: ignore[assignment]  # __post_init__ converts
+    shared: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initializer", _start(self.initializer))
+        object.__setattr__(self, "shared", as_flag("shared", self.shared))
 
     @property
     def output_activation(self) -> str:
@@ -81,11 +88,12 @@ class PReLU(Layer):
         return "prelu"
 
     def parameters(self, in_features: int) -> tuple[Declared, ...]:
-        """The slopes, one for each column."""
-        return (Declared("weight", (in_features,), self.initializer),)
+        """The slopes, one for each column, or the one."""
+        return (Declared("weight", (1 if self.shared else in_features,), self.initializer),)
 
     def __repr__(self) -> str:
-        return "PReLU()" if self.initializer == Constant(0.25) else f"PReLU({self.initializer!r})"
+        settings = [] if self.initializer == Constant(0.25) else [repr(self.initializer)]
+        return f"PReLU({', '.join(settings + ['shared=True'] * self.shared)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -6,24 +6,25 @@ from ..layers import GLU, BatchNorm, LayerNorm, PReLU, RMSNorm, Scale
 from .lowering import Flow, lowers
 
 
-def _update_columns(b, kind, gradient, saved, parameter, columns) -> None:
+def _update_columns(b, attributes, gradient, saved, parameter) -> None:
     """The update of a parameter with a number for each column, if there is one."""
     if parameter is not None:
         b.hold(gradient)
-        b.add_update("column_update", {"columns": columns, "layer_kind": kind}, x=gradient,
-                     saved=saved, weight=parameter)
+        b.add_update("column_update", attributes, x=gradient, saved=saved, weight=parameter)
 
 
 def _column_layer(kind):
     def lower(b, path, layer, x):
         attributes = {"columns": x.width, "layer_kind": kind}
+        if getattr(layer, "shared", False):
+            attributes["shared"] = True
         weight = f"{path}.weight"
         out = b.output_over(x, path)
         b.add("column_forward", attributes, x=x.name, weight=weight, out=out)
         b.release(x.name)
 
         def backward(gradient):
-            _update_columns(b, kind, gradient, x.name, weight, x.width)
+            _update_columns(b, attributes, gradient, x.name, weight)
             if not x.learns:
                 return None
             out = b.gradient_over(gradient, path, x.width)
@@ -64,8 +65,9 @@ def _scale_and_shift(b, path) -> dict:
 
 def _update_scale_and_shift(b, path, gradient, normalized, columns) -> None:
     parameters = _scale_and_shift(b, path)
-    _update_columns(b, "scale", gradient, normalized, parameters["weight"], columns)
-    _update_columns(b, "shift", gradient, gradient, parameters["bias"], columns)
+    for kind, saved, part in [("scale", normalized, "weight"), ("shift", gradient, "bias")]:
+        _update_columns(b, {"columns": columns, "layer_kind": kind}, gradient, saved,
+                        parameters[part])
 
 
 @lowers(LayerNorm, RMSNorm)

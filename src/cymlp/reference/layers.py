@@ -122,12 +122,13 @@ def column_backward(kind, gradient, x, parameter):
 
 
 def column_sums(kind, gradient, x, parameter):
-    """Its gradient by the number of each column.
+    """Its gradient by the number of each column, or by the one number of all columns.
 
     >>> column_sums("scale", np.array([[1.0], [1.0]]), np.array([[3.0], [4.0]]), np.array([2.0]))
     array([7.])
     """
-    return (gradient * _COLUMN_LAYERS[kind][2](x, parameter)).sum(axis=0)
+    sums = (gradient * _COLUMN_LAYERS[kind][2](x, parameter)).sum(axis=0)
+    return sums if len(parameter) == len(sums) else sums.sum(keepdims=True)
 
 
 def glu(x, activation):
