@@ -112,6 +112,29 @@ def test_against_sklearn(name, dtype):
     assert seen >= 2
 
 
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_each_class(name):
+    for kind, output, target in cases(np.float64):
+        if kind == "regression":
+            continue
+        more = {"multilabel": kind == "multilabel", "average": None}
+        for weight in weights(len(output)):
+            found = getattr(ops, name)(output, target, weight, **more)
+            assert found.shape == (np.size(output[0]),) and found.dtype == np.float64
+            assert found == pytest.approx(
+                getattr(reference, name)(output, target, weight, **more), rel=1e-12)
+            assert found.mean() == pytest.approx(
+                getattr(ops, name)(output, target, weight, **{**more, "average": "macro"}))
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_each_class_against_sklearn(name):
+    sk = pytest.importorskip("sklearn.metrics")
+    _, output, target = list(cases(np.float64))[1]
+    expected = getattr(sk, f"{name}_score")(target, output.argmax(axis=1), average=None)
+    assert getattr(ops, name)(output, target, average=None) == pytest.approx(expected, rel=1e-12)
+
+
 # ---- edges -------------------------------------------------------------------------------------
 
 
@@ -249,9 +272,18 @@ def test_evaluate(task, dtype):
             more = {"multilabel": True} if columns else {}
             expected = getattr(reference, metric.function)(
                 output, y, counted, **metric.settings(), **more)
-            assert found[metric.name] == pytest.approx(expected, rel=1e-12)
+            assert found[metric.label] == pytest.approx(expected, rel=1e-12)
         assert set(found) == {"loss", net.loss.metric} | {
-            metric.name for metric in metrics.as_metrics(wanted, net.loss)}
+            metric.label for metric in metrics.as_metrics(wanted, net.loss)}
+
+
+def test_several_of_a_kind():
+    net, (X, y) = network("multiclass", 3), data("multiclass", 3)
+    wanted = ["f1", metrics.F1("micro"), metrics.F1("weighted"), metrics.TopKAccuracy(2)]
+    found = net.evaluate(X, y, metrics=wanted)
+    assert list(found) == ["loss", "accuracy", "f1", "f1_micro", "f1_weighted",
+                           "top_k_accuracy_2"]
+    assert found["f1_micro"] == ops.f1(net.predict(X), y, average="micro") != found["f1"]
 
 
 def test_the_loss_own_metric_stays_what_it_is():

@@ -1,4 +1,4 @@
-"""Data that come in blocks: cut into batches, and fetched by a thread ahead of the steps."""
+"""Training on rows that come in blocks, which a thread fetches ahead of the steps."""
 
 from __future__ import annotations
 
@@ -6,155 +6,20 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
+from .blocks import Cutter, Part, as_blocks, check_weights_of_blocks, checked_block, is_once
 from .checks import as_integer, shown
 from .running import Run, watchers_of
 from .runs import RunRecord
 
-__all__ = ["BlockRun", "Cutter", "Feed", "Part", "begin_block_run", "is_once"]
+__all__ = ["BlockRun", "Feed", "begin_block_run"]
 
 _AHEAD = 2      # parts that are ready at most, beside the one in use and the one being made
 _SHORT = 0.05   # seconds after which a waiting thread looks whether it is still wanted
-
-
-def is_once(source: Any) -> bool:
-    """Whether something can be gone through but once, as a generator can.
-
-    >>> is_once(iter([1])), is_once([1])
-    (True, False)
-    """
-    return hasattr(source, "__next__")
-
-
-class Part(NamedTuple):
-    """Rows for some whole batches, or for an epoch's last one; `last` ends the epoch."""
-
-    X: np.ndarray | None
-    y: np.ndarray | None
-    weight: np.ndarray | None
-    labels: bool
-    last: bool
-
-
-class Cutter:
-    """Cuts blocks into parts of whole batches, across their borders.
-
-    Parameters
-    ----------
-    source : iterable
-        Of blocks (X, y) or (X, y, sample_weight).
-    prepare : callable
-        ``(number, block)`` -> (X, y, weight, labels), checked, its arrays the cutter's own, their
-        rows in the order in which they are wanted.
-    batch_size : int
-        Rows of a batch.
-    epochs : int
-        How many there are at most.
-    steps_per_epoch : int, optional
-        Batches of an epoch; by default an epoch goes once through the source.
-    drop_last : bool
-        Whether rows that fill no batch are left out at the end.
-
-    Examples
-    --------
-    >>> blocks = [([[1.0], [2.0], [3.0]], [1, 2, 3]), ([[4.0], [5.0]], [4, 5])]
-    >>> def prepare(number, block):
-    ...     return np.array(block[0]), np.array(block[1]), None, False
-    >>> [(part.y.tolist(), part.last) for part in Cutter(blocks, prepare, 2, 1) if not part.last]
-    [([1, 2], False), ([3, 4], False), ([5], False)]
-    """
-
-    def __init__(self, source: Iterable, prepare: Callable, batch_size: int, epochs: int,
-                 steps_per_epoch: int | None = None, drop_last: bool = False) -> None:
-        self.source, self.prepare = source, prepare
-        self.batch_size, self.epochs = batch_size, epochs
-        self.steps_per_epoch, self.drop_last = steps_per_epoch, drop_last
-
-    def __iter__(self) -> Iterator[Part]:
-        if self.steps_per_epoch is None:
-            for _ in range(self.epochs):
-                yield from self._parts(self._blocks_of_one_pass())
-                yield Part(None, None, None, False, True)
-            return
-        left, done = self.steps_per_epoch, 0
-        for part in self._parts(self._endless_blocks()):
-            while part is not None:
-                part, rest = _split(part, left * self.batch_size)
-                left -= -(-len(part.X) // self.batch_size)
-                yield part
-                if not left:
-                    yield Part(None, None, None, False, True)
-                    left, done = self.steps_per_epoch, done + 1
-                    if done == self.epochs:
-                        return
-                part = rest
-        if left < self.steps_per_epoch:
-            yield Part(None, None, None, False, True)
-
-    def _blocks_of_one_pass(self) -> Iterator[tuple]:
-        number = -1
-        for number, block in enumerate(self.source):
-            yield self.prepare(number, block)
-        if number < 0:
-            raise ValueError("X: expected blocks of rows, got none")
-
-    def _endless_blocks(self) -> Iterator[tuple]:
-        """Of an iterator all that it gives, of anything else one pass after the other."""
-        while True:
-            yield from self._blocks_of_one_pass()
-            if is_once(self.source):
-                return
-
-    def _parts(self, blocks: Iterable[tuple]) -> Iterator[Part]:
-        """Whole batches, at last what is left."""
-        waiting: tuple | None = None    # fewer rows than a batch
-        for block in blocks:
-            if waiting is not None:
-                missing = self.batch_size - len(waiting[0])
-                waiting = _joined(waiting, tuple(_rows(block, 0, missing)))
-                block = tuple(_rows(block, missing, None))
-                if len(waiting[0]) == self.batch_size:
-                    yield Part(*waiting, False)
-                    waiting = None
-            whole = len(block[0]) // self.batch_size * self.batch_size
-            if whole:
-                yield Part(*_rows(block, 0, whole), False)
-            if whole < len(block[0]):
-                waiting = tuple(_rows(block, whole, None))
-        if waiting is not None and not self.drop_last:
-            yield Part(*waiting, False)
-
-
-def _rows(block: tuple, begin: int, end: int | None) -> Iterator[Any]:
-    X, y, weight, labels = block
-    yield from (X[begin:end], y[begin:end], None if weight is None else weight[begin:end], labels)
-
-
-def _split(part: Part, rows: int) -> tuple[Part, Part | None]:
-    """The first rows of a part, and the others."""
-    block = part[:4]
-    if len(block[0]) <= rows:
-        return part, None
-    return Part(*_rows(block, 0, rows), False), Part(*_rows(block, rows, None), False)
-
-
-def _joined(first: tuple, second: tuple) -> tuple:
-    """Rows of two blocks one after the other; where only one has weights, the other's are 1."""
-    if not len(second[0]):
-        return first
-    if first[1].shape[1:] != second[1].shape[1:]:
-        raise ValueError(f"y: expected targets of one kind in all blocks, got shapes "
-                         f"{first[1].shape} and {second[1].shape}")
-    weight = None
-    if first[2] is not None or second[2] is not None:
-        weight = np.concatenate([np.ones(len(block[0])) if block[2] is None else block[2]
-                                 for block in (first, second)])
-    return (np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]]), weight,
-            first[3])
 
 
 class Feed:
@@ -251,17 +116,7 @@ class BlockRun(Run):
         """A block, looked at, copied and shuffled: in the thread, beside the steps."""
         from .ops.rng import permutation
 
-        network = self.network
-        if not isinstance(block, (tuple, list)) or len(block) not in (2, 3):
-            raise ValueError(f"X: expected blocks (X, y) or (X, y, sample_weight), got "
-                             f"{shown(block)} as block {number}")
-        try:
-            arrays = network._learning_arrays(
-                *block, *(None,) * (3 - len(block)), self.class_weight)
-            network._engine.check(*arrays)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"block {number}: {error}") from None
-        X, y, weight, labels = arrays
+        X, y, weight, labels = checked_block(self.network, number, block, self.class_weight)
         # Always copies: a generator may fill the same arrays again.
         if self.record.settings["shuffle"]:
             order = permutation(len(X), key=self._key, epoch=self._first + self._blocks)
@@ -340,9 +195,7 @@ def begin_block_run(network: Any, source: Any, *, epochs: int, batch_size: int |
     >>> net.fit(blocks, epochs=2, batch_size=4).epochs
     2
     """
-    if not is_once(source) and not isinstance(source, Iterable):
-        raise TypeError("X: expected an array with y, or an iterable of blocks (X, y), "
-                        f"got {shown(source)}")
+    as_blocks(source)
     if steps_per_epoch is not None:
         steps_per_epoch = as_integer("steps_per_epoch", steps_per_epoch, least=1)
     elif is_once(source) and epochs > 1:
@@ -351,12 +204,7 @@ def begin_block_run(network: Any, source: Any, *, epochs: int, batch_size: int |
     if batch_size is None or network._full_batch:
         raise ValueError("batch_size: expected a number of rows, and an optimizer that works on "
                          f"batches, where the rows come in blocks, got {batch_size}")
-    if sample_weight is not None:
-        raise ValueError("sample_weight: expected None where the rows come in blocks, which bring "
-                         f"their own as (X, y, sample_weight), got {shown(sample_weight)}")
-    if isinstance(class_weight, str):
-        raise ValueError("class_weight: expected a dict or numbers where the rows come in blocks, "
-                         f"got {class_weight!r}")
+    check_weights_of_blocks(sample_weight, class_weight)
     if metrics and validation is None:
         raise ValueError("metrics: expected validation_data with them where the rows come in "
                          "blocks, of which no second look can be had")

@@ -28,7 +28,7 @@ class Metric:
     Attributes
     ----------
     name : str
-        What it is called in results and logs.
+        By which it can be asked for.
     function : str
         The function of :mod:`cymlp.ops` that computes it.
     larger : bool
@@ -39,6 +39,8 @@ class Metric:
 
     >>> R2().name, R2().function, R2().larger
     ('r2', 'r2', True)
+    >>> F1().label, F1("micro").label, TopKAccuracy(3).label
+    ('f1', 'f1_micro', 'top_k_accuracy_3')
     """
 
     __slots__ = ()
@@ -51,6 +53,15 @@ class Metric:
     def settings(self) -> dict[str, Any]:
         """Arguments for the function beside those that follow from the network."""
         return {}
+
+    @property
+    def label(self) -> str:
+        """What it is called in results and logs: its name and those settings that are not the
+        default, so that several of a kind can be asked for.
+        """
+        default = type(self)().settings()
+        return "_".join([self.name, *(str(value) for name, value in self.settings().items()
+                                      if value != default[name])])
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +276,11 @@ class CustomMetric(Metric):
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "larger", as_flag("larger", self.larger))
 
+    @property
+    def label(self) -> str:
+        """What it is called in results and logs."""
+        return self.name
+
 
 METRICS: tuple[type[Metric], ...] = (
     Accuracy, TopKAccuracy, Precision, Recall, F1, AUROC, LogLoss, MeanAbsoluteError,
@@ -310,10 +326,10 @@ def as_metrics(value: Any, loss: Any) -> tuple[Metric, ...]:
         if metric.needs not in fitting:
             raise ValueError(f"metrics[{index}]: expected a metric that fits loss {loss.name!r}, "
                              f"of {choices(fitting)}, got {metric.name!r} of {metric.needs}")
-        if metric.name in found or metric.name in ("loss", "time"):
+        if metric.label in found or metric.label in ("loss", "time"):
             raise ValueError(f"metrics[{index}]: expected a name of its own, "
-                             f"got {metric.name!r} again")
-        found[metric.name] = metric
+                             f"got {metric.label!r} again")
+        found[metric.label] = metric
     found.pop(loss.metric, None)
     return tuple(found.values())
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import training
+from . import measuring, training
 from .arrays import as_input, as_output, as_target, as_weight, class_weighted, without_ignored
 from .checks import as_integer, as_text
 from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
@@ -17,8 +17,6 @@ from .engine.runtime import Engine
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
-from .measuring import measure
-from .metrics import as_metrics
 from .optimizers import as_optimizer
 from .parameters import Parameters
 from .plan import Plan, build_plan, parameter_layout
@@ -347,14 +345,14 @@ class Network(Keeping):
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight)
         return self._program("gradients", X.shape[0], labels, sample_weight is not None).plan
 
-    def evaluate(self, X: Any, y: Any, sample_weight: Any = None, *, class_weight: Any = None,
-                 metrics: Iterable = ()) -> dict[str, float]:
+    def evaluate(self, X: Any, y: Any = None, sample_weight: Any = None, *,
+                 class_weight: Any = None, metrics: Iterable = ()) -> dict[str, float]:
         """Mean loss and metric over all rows, in the state for prediction (no dropout).
 
         Parameters
         ----------
-        X : array_like of shape (n, in_features)
-            Rows, of any real dtype, order and stride.
+        X : array_like of shape (n, in_features), or iterable of blocks
+            Rows, or without `y` blocks of them; see :meth:`fit`.
         y : array_like of shape (n,) or (n, out_features)
             Their targets; see :meth:`fit`.
         sample_weight : array_like of shape (n,), optional
@@ -380,12 +378,7 @@ class Network(Keeping):
         >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
         {'loss': 0.5, 'mean_absolute_error': 0.5}
         """
-        metrics = as_metrics(metrics, self.loss)
-        X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
-        program = self._program("evaluate", X.shape[0], labels, sample_weight is not None, True)
-        loss, metric = self._engine.evaluate(program, X, y, sample_weight, labels)
-        own = {self.loss.metric: metric} if self.loss.metric else {}
-        return {"loss": loss, **own, **measure(self, metrics, X, y, sample_weight, labels)}
+        return measuring.evaluate(self, X, y, sample_weight, class_weight, metrics)
 
     def fit(
         self,
@@ -399,7 +392,7 @@ class Network(Keeping):
         class_weight: Any = None,
         shuffle: bool = True,
         drop_last: bool = False,
-        validation_data: tuple | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         metrics: Iterable = (),
         callbacks: Iterable = (),
@@ -444,8 +437,9 @@ class Network(Keeping):
             Whether each epoch goes through the rows in a new random order.
         drop_last : bool
             Whether a last batch that is not full is left out.
-        validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Evaluated after each epoch.
+        validation_data : tuple (X, y) or (X, y, sample_weight), or iterable of them, optional
+            Evaluated after each epoch. Blocks are gone through once more before the first epoch,
+            so that a bad value comes to light there; a list of tuples is one of blocks.
         validation_split : float
             Share of the rows, from the end, that is kept for validation instead.
         metrics : iterable of str, Metric or function

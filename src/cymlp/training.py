@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .arrays import class_weighted
+from .blocks import checked_blocks, is_once
 from .callbacks import Callback, Progress
 from .checks import as_flag, as_integer, as_number, shown
 from .data import begin_block_run
@@ -130,12 +132,26 @@ def _split(network, arrays, data, share):
     if share:
         raise ValueError("validation_split: expected 0 where validation_data is given, "
                          f"got {share:g}")
-    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError("validation_data: expected (X, y) or (X, y, sample_weight), "
-                         f"got {shown(data)}")
     try:
-        X, y, weight, labels = network._learning_arrays(*data, *(None,) * (3 - len(data)))
-        network._engine.check(X, y, weight, labels)
+        return arrays, _validation(network, data)
     except (TypeError, ValueError) as error:
         raise type(error)(f"validation_data: {error}") from None
-    return arrays, (X, y, weight)
+
+
+def _validation(network, data):
+    """What is given to :meth:`Network.evaluate`: (X, y, sample_weight), or (blocks,)."""
+    if isinstance(data, list) and data and all(isinstance(block, tuple) for block in data) or (
+            isinstance(data, Iterable)
+            and not isinstance(data, (tuple, list, np.ndarray, str, bytes, Mapping))):
+        if is_once(data):
+            raise ValueError("expected blocks that can be gone through again after each epoch, "
+                             f"such as a list, got {shown(data)}")
+        for _ in checked_blocks(network, data):
+            pass
+        return (data,)
+    if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+        raise ValueError("expected (X, y) or (X, y, sample_weight), or an iterable of such blocks, "
+                         f"got {shown(data)}")
+    X, y, weight, labels = network._learning_arrays(*data, *(None,) * (3 - len(data)))
+    network._engine.check(X, y, weight, labels)
+    return X, y, weight

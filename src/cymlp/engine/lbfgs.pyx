@@ -102,7 +102,7 @@ cdef bint evaluate(search_t *s) noexcept nogil:
     if s.call.stop:
         return False
     total = s.call.weights * s.call.value_count
-    s.metric = s.call.metric_sum
+    s.metric = s.call.metric_sum / s.call.counted if s.call.counted else 0.0
     s.value = s.call.loss_sum / total if total else 0.0
     if l2 > 0:
         for i in range(s.call.piece_count):

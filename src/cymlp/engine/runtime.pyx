@@ -413,11 +413,11 @@ cdef class Engine:
 
     def evaluate(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels):
-        """Loss and metric, each a mean over the rows."""
+        """Sums over the rows: of the loss, its weights, the metric, and the rows in it."""
         cdef Memory memory = self._run_batch(program, x, target, weight, labels)
         cdef call_t *call = <call_t *>memory.data
         self._keep(program, memory)
-        return self._mean_loss(call), call.metric_sum
+        return call.loss_sum, call.weights * call.value_count, call.metric_sum, call.counted
 
     def gradients(self, Program program not None, cnp.ndarray x not None,
                   cnp.ndarray target not None, weight, bint labels):

@@ -183,7 +183,8 @@ cdef void batch_job(void *context, int thread, int threads) noexcept nogil:
         c.step = b.step
         c.loss_sum = b.loss
         c.weights = b.weight_sum
-        c.metric_sum = b.metric / b.counted if b.counted else 0.0
+        c.metric_sum = b.metric
+        c.counted = b.counted
 
 
 cdef void begin_epoch(call_t *c, int thread, int threads) noexcept nogil:

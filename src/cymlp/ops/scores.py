@@ -122,11 +122,14 @@ def top_k_accuracy(output: ArrayLike, target: ArrayLike,
 
 def _by_class(score, output, target, sample_weight, average, multilabel, threshold):
     """A score of (rightly said, said, true) weights, averaged over the classes."""
-    as_text("average", average, ["macro", "micro", "weighted"])
+    if average is not None:
+        as_text("average", average, ["macro", "micro", "weighted"])
     rows, output = _rows(output, target, sample_weight, multilabel, threshold)
     table = np.zeros((output.shape[1], 3))
     rows.decisions(table, 1)
     classes = table.tolist()
+    if average is None:
+        return np.array([score(*row) for row in classes])
     if average == "micro":
         return score(*(sum(column) for column in zip(*classes)))
     shares = [1.0 if average == "macro" or len(classes) == 1 else true for _, _, true in classes]
@@ -135,7 +138,8 @@ def _by_class(score, output, target, sample_weight, average, multilabel, thresho
 
 
 def precision(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None, *,
-              average: str = "macro", multilabel: bool = False, threshold: float = 0.5) -> float:
+              average: str | None = "macro", multilabel: bool = False,
+              threshold: float = 0.5) -> float | NDArray[np.float64]:
     """Of the rows said to be of a class, the share that is.
 
     Parameters
@@ -146,9 +150,9 @@ def precision(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | N
         Class numbers, or rows as the output's.
     sample_weight : array_like, shape (n,), optional
         By how much each row counts.
-    average : {"macro", "micro", "weighted"}
+    average : {"macro", "micro", "weighted"} or None
         Mean over all columns' classes; from the sums over the classes; mean weighted by the
-        classes' rows.
+        classes' rows. None: no average.
     multilabel : bool
         Whether each column is a yes/no matter of its own.
     threshold : float
@@ -156,7 +160,7 @@ def precision(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | N
 
     Returns
     -------
-    float
+    float, or ndarray of shape (out,) of each class without `average`
         A class of which no row is said to be counts as 0.
 
     Examples
@@ -171,7 +175,8 @@ def precision(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | N
 
 
 def recall(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None, *,
-           average: str = "macro", multilabel: bool = False, threshold: float = 0.5) -> float:
+           average: str | None = "macro", multilabel: bool = False,
+           threshold: float = 0.5) -> float | NDArray[np.float64]:
     """Of the rows of a class, the share that is said to be.
 
     Parameters
@@ -182,7 +187,7 @@ def recall(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None
         Class numbers, or rows as the output's.
     sample_weight : array_like, shape (n,), optional
         By how much each row counts.
-    average : {"macro", "micro", "weighted"}
+    average : {"macro", "micro", "weighted"} or None
         As in :func:`precision`.
     multilabel : bool
         Whether each column is a yes/no matter of its own.
@@ -191,13 +196,15 @@ def recall(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None
 
     Returns
     -------
-    float
+    float, or ndarray of shape (out,) of each class without `average`
         A class without rows counts as 0.
 
     Examples
     --------
     >>> recall([0.9, 0.8, 0.3, 0.2], [1, 0, 1, 0])
     0.5
+    >>> recall([[0.2, 0.8], [0.6, 0.4], [0.9, 0.1]], [1, 1, 0], average=None)
+    array([1. , 0.5])
     """
     def score(right, said, true):
         return _ratio(right, true, 0.0)
@@ -206,7 +213,8 @@ def recall(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None
 
 
 def f1(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None, *,
-       average: str = "macro", multilabel: bool = False, threshold: float = 0.5) -> float:
+       average: str | None = "macro", multilabel: bool = False,
+       threshold: float = 0.5) -> float | NDArray[np.float64]:
     """Harmonic mean of precision and recall.
 
     Parameters
@@ -217,7 +225,7 @@ def f1(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = N
         Class numbers, or rows as the output's.
     sample_weight : array_like, shape (n,), optional
         By how much each row counts.
-    average : {"macro", "micro", "weighted"}
+    average : {"macro", "micro", "weighted"} or None
         As in :func:`precision`.
     multilabel : bool
         Whether each column is a yes/no matter of its own.
@@ -226,7 +234,7 @@ def f1(output: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = N
 
     Returns
     -------
-    float
+    float, or ndarray of shape (out,) of each class without `average`
         A class without rows, of which none is said to be, counts as 0.
 
     Examples

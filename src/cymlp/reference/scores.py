@@ -63,7 +63,9 @@ def _by_class(score, output, target, sample_weight, average, multilabel, thresho
     both, said, true = (weight @ (said & true), weight @ said, weight @ true)
     if average == "micro":
         return float(score(both.sum(), said.sum(), true.sum()))
-    scores = np.array([score(*row) for row in zip(both, said, true)])
+    scores = np.array([score(*row) for row in zip(both, said, true)], float)
+    if average is None:
+        return scores
     if average == "macro" or len(scores) == 1:
         return float(scores.mean())
     return float(scores @ true / true.sum()) if true.sum() else 0.0
