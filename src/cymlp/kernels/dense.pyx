@@ -23,8 +23,13 @@ cdef extern from "gemm_tile.h" nogil:
                        const double *gate, Py_ssize_t ldg) noexcept
 
 cdef extern from "transpose.h" nogil:
-    void transpose_4x4_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
-    void transpose_4x4_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
+    enum:
+        BLOCK_F32
+        BLOCK_F64
+    void transpose_4_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
+    void transpose_4_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
+    void transpose_block_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
+    void transpose_block_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
 
 cdef extern from *:
     void prefetch "__builtin_prefetch"(const void *place) noexcept nogil
@@ -101,41 +106,57 @@ cdef void dense_forward(
             return
 
 
+cdef inline void transpose_block(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx) noexcept nogil:
+    if real is float:
+        transpose_block_f32(out, ldo, x, ldx)
+    else:
+        transpose_block_f64(out, ldo, x, ldx)
+
+
+cdef inline void transpose_4(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx) noexcept nogil:
+    if real is float:
+        transpose_4_f32(out, ldo, x, ldx)
+    else:
+        transpose_4_f64(out, ldo, x, ldx)
+
+
 cdef inline void pack_transposed(
     real *packed, Py_ssize_t width, const real *weight, Py_ssize_t inputs, Py_ssize_t outputs,
     Py_ssize_t input_begin, Py_ssize_t output_begin, Py_ssize_t output_end,
 ) noexcept nogil:
     """packed (outputs of the block, width) = the transpose of `width` rows of the weight.
 
-    Rows beyond `inputs` become zero.
+    Rows beyond `inputs` become zero. The weight is read as it lies in memory, and its padding is
+    taken along with its last columns: `packed` has room for whole granules.
     """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t real_width = min(width, inputs - input_begin)
-    cdef Py_ssize_t output, panel, panel_columns, stop, i, j, block
+    cdef Py_ssize_t size = BLOCK_F32 if real is float else BLOCK_F64
+    cdef Py_ssize_t count = min(width, inputs - input_begin)
+    cdef Py_ssize_t output = output_begin, columns, input, i
     cdef const real *source
     cdef real *target
-    output = output_begin
     while output < output_end:
-        panel = output // full
-        panel_columns = panel_width(panel, outputs, sizeof(real))
-        stop = min(output + 4, output_end)
-        source = weight + panel * full * inputs + input_begin * panel_columns + output % full
+        columns = panel_width(output // full, outputs, sizeof(real))
+        source = weight + output * inputs + input_begin * columns
         target = packed + (output - output_begin) * width
-        block = 0
-        while block + 4 <= real_width and stop - output == 4:
-            if real is float:
-                transpose_4x4_f32(target + block, width, source + block * panel_columns,
-                                  panel_columns)
-            else:
-                transpose_4x4_f64(target + block, width, source + block * panel_columns,
-                                  panel_columns)
-            block += 4
-        for i in range(stop - output):
-            for j in range(block, real_width):
-                target[i * width + j] = source[j * panel_columns + i]
-            for j in range(real_width, width):
-                target[i * width + j] = 0
-        output = stop
+        input = 0
+        while input + size <= count:
+            for i in range(columns // size):
+                transpose_block(target + i * size * width + input, width,
+                                source + input * columns + i * size, columns)
+            input += size
+        while input + 4 <= count:
+            for i in range(columns // 4):
+                transpose_4(target + 4 * i * width + input, width,
+                            source + input * columns + 4 * i, columns)
+            input += 4
+        while input < width:
+            for i in range(columns):
+                target[i * width + input] = source[input * columns + i] if input < count else 0
+            input += 1
+        output += full
 
 
 cdef void dense_backward_input(
