@@ -16,6 +16,10 @@ ACTIVATIONS = {
     "leaky_relu": jax.nn.leaky_relu, "silu": jax.nn.silu,
     "gelu": functools.partial(jax.nn.gelu, approximate=False),
     "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),
+    "relu6": jax.nn.relu6, "elu": jax.nn.elu, "celu": jax.nn.celu, "selu": jax.nn.selu,
+    "mish": jax.nn.mish, "softplus": jax.nn.softplus, "softsign": jax.nn.soft_sign,
+    "hard_sigmoid": jax.nn.hard_sigmoid, "hard_tanh": jax.nn.hard_tanh,
+    "hard_swish": jax.nn.hard_swish, "log_sigmoid": jax.nn.log_sigmoid,
 }
 KERNELS = ACTIVATIONS | {"exp": jnp.exp, "identity": jnp.copy}
 OUTPUTS = {"multiclass": jax.nn.softmax, "binary": jax.nn.sigmoid, "regression": lambda z: z}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented
 
 from . import Peer, Unsupported, choose
 
-ACTIVATIONS = {"identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu",
-               "leaky_relu": "LeakyRelu", "gelu": "Gelu"}
+ACTIVATIONS = {"identity": ["Identity"], "sigmoid": ["Sigmoid"], "tanh": ["Tanh"],
+               "relu": ["Relu"], "leaky_relu": ["LeakyRelu"], "gelu": ["Gelu"], "elu": ["Elu"],
+               "celu": ["Celu"], "selu": ["Selu"], "mish": ["Mish"], "softplus": ["Softplus"],
+               "softsign": ["Softsign"], "hard_swish": ["HardSwish"],
+               "relu6": ["Clip", "zero", "six"], "hard_tanh": ["Clip", "minus_one", "one"]}
+NUMBERS = {"zero": 0, "six": 6, "minus_one": -1, "one": 1}
 OUTPUTS = {"multiclass": "Softmax", "binary": "Sigmoid", "regression": "Identity"}
 OPSET, FORMAT = 20, 10
 
@@ -19,12 +24,21 @@ def activation_nodes(name, source, target):
     if name == "silu":
         return [helper.make_node("Sigmoid", [source], [f"{target}.gate"]),
                 helper.make_node("Mul", [source, f"{target}.gate"], [target])]
-    return [helper.make_node(choose(ACTIVATIONS, name), [source], [target])]
+    if name == "log_sigmoid":
+        inner = [f"{target}.negative", f"{target}.softplus"]
+        return [helper.make_node(kind, [given], [found]) for kind, given, found in zip(
+            ["Neg", "Softplus", "Neg"], [source, *inner], [*inner, target])]
+    if name == "hard_sigmoid":
+        return [helper.make_node("HardSigmoid", [source], [target], alpha=1 / 6, beta=0.5)]
+    kind, *bounds = choose(ACTIVATIONS, name)
+    return [helper.make_node(kind, [source, *bounds], [target])]
 
 
 def make_model(case, weights) -> bytes:
     """The network with its output activation, in ONNX's format."""
-    nodes, constants, current = [], [], "x"
+    nodes, current = [], "x"
+    constants = [numpy_helper.from_array(np.array(number, case.dtype), name)
+                 for name, number in NUMBERS.items()]
     for layer, (weight, bias) in enumerate(weights):
         names = [f"weight{layer}", f"bias{layer}"]
         constants += map(numpy_helper.from_array, (weight, bias), names)

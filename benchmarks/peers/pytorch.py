@@ -16,6 +16,12 @@ ACTIVATIONS = {
     "leaky_relu": functools.partial(torch.nn.LeakyReLU, inplace=True),
     "silu": torch.nn.SiLU, "gelu": torch.nn.GELU,
     "gelu_tanh": functools.partial(torch.nn.GELU, approximate="tanh"),
+    **{name: functools.partial(module, inplace=True) for name, module in {
+        "relu6": torch.nn.ReLU6, "elu": torch.nn.ELU, "celu": torch.nn.CELU,
+        "selu": torch.nn.SELU, "mish": torch.nn.Mish, "hard_sigmoid": torch.nn.Hardsigmoid,
+        "hard_tanh": torch.nn.Hardtanh, "hard_swish": torch.nn.Hardswish}.items()},
+    "softplus": torch.nn.Softplus, "softsign": torch.nn.Softsign,
+    "log_sigmoid": torch.nn.LogSigmoid,
 }
 # On arrays, with memory for the result.
 KERNELS = {
@@ -25,6 +31,13 @@ KERNELS = {
     "leaky_relu": torch.ops.aten.leaky_relu.out, "silu": torch.ops.aten.silu.out,
     "gelu": torch.ops.aten.gelu.out,
     "gelu_tanh": functools.partial(torch.ops.aten.gelu.out, approximate="tanh"),
+    "relu6": lambda x, out: torch.clamp(x, 0, 6, out=out), "elu": torch.ops.aten.elu.out,
+    "celu": lambda x, out: out.copy_(functional.celu(x)),   # this and the next have no `out`
+    "selu": lambda x, out: out.copy_(functional.selu(x)),
+    "mish": torch.ops.aten.mish.out, "softplus": torch.ops.aten.softplus.out,
+    "softsign": lambda x, out: torch.div(x, torch.abs(x) + 1, out=out),
+    "hard_sigmoid": torch.ops.aten.hardsigmoid.out, "hard_tanh": torch.ops.aten.hardtanh.out,
+    "hard_swish": torch.ops.aten.hardswish.out, "log_sigmoid": torch.ops.aten.log_sigmoid.out,
 }
 OUTPUTS = {"multiclass": lambda z: z.softmax(1), "binary": torch.sigmoid,
            "regression": lambda z: z}
