@@ -49,6 +49,8 @@ SHORT_WAY = {"gate", "memory", "runtime", "running", "sources", "steps", "thread
 # Reordering of sums (-ffast-math) and contraction would let the bits depend on the level. The
 # two -fno- flags change no result; they only drop errno and floating-point traps.
 NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+# Python's own flags have -fwrapv, under which GCC gives up on many loops over an int.
+KERNEL_FLAGS = ["-fno-wrapv"]
 SIZE_FLAGS = ["-g0", "-fvisibility=hidden"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all",
                   "-fno-omit-frame-pointer", "-O1", "-g"]
@@ -148,7 +150,7 @@ def extensions():
                               *sorted(PACKAGE.glob("*.pyx"))] if path.exists()]
     found = [extension(path) for path in once]
     for level, flags in chosen_levels().items():
-        found += [extension(path, level, flags) for path in kernels]
+        found += [extension(path, level, KERNEL_FLAGS + flags) for path in kernels]
     return found
 
 

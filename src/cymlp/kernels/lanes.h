@@ -12,8 +12,7 @@
 #include "vmath.h"
 
 #define LANES 16
-typedef float lanes_f32 __attribute__((vector_size(4 * LANES)));
-typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
+#define LANES_INLINE static inline __attribute__((always_inline, unused))
 
 /* Not unrolled, or it would be taken apart before the vectoriser sees it. */
 #if defined(__clang__)
@@ -23,9 +22,8 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
 #define EACH_LANE(i) _Pragma("GCC unroll 1") for (int i = 0; i < LANES; i++)
 #endif
 
-#define LANES_INLINE static inline __attribute__((always_inline, unused))
-
-/* A vector that fills one register. GCC compares wider ones element by element. */
+/* The lanes lie in vectors that fill one register each. Of wider ones GCC makes element by element
+ * comparisons, and copies through memory. */
 #if defined(__AVX512F__)
 #define REGISTER_BYTES 64
 #elif defined(__AVX2__)
@@ -33,35 +31,78 @@ typedef double lanes_f64 __attribute__((vector_size(8 * LANES)));
 #else
 #define REGISTER_BYTES 16
 #endif
+#define REGISTER_LANES(real) ((ptrdiff_t)(REGISTER_BYTES / sizeof(real)))
+#define REGISTERS(real) ((int)(LANES / REGISTER_LANES(real)))
+#define EACH_REGISTER(r, count) _Pragma("GCC unroll 8") for (int r = 0; r < (count); r++)
 
 /* Element by element a where it is larger, else b. */
 #define LARGER(a, b) \
     const __typeof__(a > b) a_wins = a > b; \
     return (__typeof__(a))((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b));
 
-/* Vectors of a half, a quarter, ... of the lanes. A tree that takes halves as vectors of their own
- * stays in registers, where shuffles of one wider than a register do not. */
-#define DEFINE_HALVES(suffix, real) \
-    typedef real register_##suffix __attribute__((vector_size(REGISTER_BYTES))); \
-    LANES_INLINE register_##suffix larger_register_##suffix(register_##suffix a, \
-                                                            register_##suffix b) { \
-        LARGER(a, b) \
-    } \
-    typedef real eight_##suffix __attribute__((vector_size(8 * sizeof(real)))); \
-    typedef real four_##suffix __attribute__((vector_size(4 * sizeof(real)))); \
-    typedef real two_##suffix __attribute__((vector_size(2 * sizeof(real)))); \
-    LANES_INLINE eight_##suffix larger_eight_##suffix(eight_##suffix a, eight_##suffix b) { \
-        LARGER(a, b) \
-    } \
-    LANES_INLINE four_##suffix larger_four_##suffix(four_##suffix a, four_##suffix b) { \
-        LARGER(a, b) \
-    } \
-    LANES_INLINE two_##suffix larger_two_##suffix(two_##suffix a, two_##suffix b) { \
-        LARGER(a, b) \
+#define DEFINE_VECTOR(name, real, bytes) \
+    typedef real name __attribute__((vector_size(bytes))); \
+    LANES_INLINE name sum_of_##name(name a, name b) { return a + b; } \
+    LANES_INLINE name larger_of_##name(name a, name b) { LARGER(a, b) }
+
+/* One value of all lanes, by a tree of halves; a half is a vector of its own, for a shuffle within
+ * one is slower. */
+#define DEFINE_TREE(tree, combined, suffix, real, OF_TWO) \
+    LANES_INLINE real tree##_##suffix(lanes_##suffix v) { \
+        const int lanes = (int)REGISTER_LANES(real); \
+        eight_##suffix eight[2]; \
+        four_##suffix four[2]; \
+        two_##suffix two[2]; \
+        for (int half = REGISTERS(real) / 2; half; half /= 2) \
+            EACH_REGISTER(r, half) \
+                v.part[r] = combined##_of_register_##suffix(v.part[r], v.part[r + half]); \
+        if (lanes == 16) { \
+            __builtin_memcpy(eight, v.part, REGISTER_BYTES); \
+            eight[0] = combined##_of_eight_##suffix(eight[0], eight[1]); \
+            __builtin_memcpy(four, eight, sizeof four); \
+        } else { \
+            __builtin_memcpy(four, v.part, lanes <= 8 ? REGISTER_BYTES : 0); \
+        } \
+        if (lanes >= 8) four[0] = combined##_of_four_##suffix(four[0], four[1]); \
+        __builtin_memcpy(two, four, sizeof two); \
+        if (lanes >= 4) two[0] = combined##_of_two_##suffix(two[0], two[1]); \
+        return OF_TWO(two[0][0], two[0][1]); \
     }
 
-DEFINE_HALVES(f32, float)
-DEFINE_HALVES(f64, double)
+#define SUM_OF_TWO(a, b) ((a) + (b))
+#define LARGER_OF_TWO(a, b) ((a) > (b) ? (a) : (b))
+
+#define DEFINE_VECTORS(suffix, real, integer) \
+    static const integer lane_number_##suffix[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, \
+                                                        8, 9, 10, 11, 12, 13, 14, 15}; \
+    DEFINE_VECTOR(register_##suffix, real, REGISTER_BYTES) \
+    DEFINE_VECTOR(eight_##suffix, real, 8 * sizeof(real)) \
+    DEFINE_VECTOR(four_##suffix, real, 4 * sizeof(real)) \
+    DEFINE_VECTOR(two_##suffix, real, 2 * sizeof(real)) \
+    /* As it lies in an array of any alignment: a whole register at a time, where memcpy takes \
+     * halves, for which the next load of the whole would have to wait. */ \
+    typedef real stored_##suffix \
+        __attribute__((vector_size(REGISTER_BYTES), aligned(sizeof(real)), may_alias)); \
+    typedef integer numbers_##suffix __attribute__((vector_size(REGISTER_BYTES))); \
+    typedef struct { \
+        register_##suffix part[REGISTERS(real)]; \
+    } lanes_##suffix; \
+    /* v, with 0 beyond the first n lanes. In registers: a masked load of what has just been \
+     * stored waits for it on some processors. */ \
+    LANES_INLINE lanes_##suffix first_lanes_##suffix(lanes_##suffix v, ptrdiff_t n) { \
+        EACH_REGISTER(r, REGISTERS(real)) { \
+            numbers_##suffix number; \
+            __builtin_memcpy(&number, lane_number_##suffix + r * REGISTER_LANES(real), \
+                             sizeof number); \
+            v.part[r] = (register_##suffix)((numbers_##suffix)v.part[r] & (number < (integer)n)); \
+        } \
+        return v; \
+    } \
+    DEFINE_TREE(sum_lanes, sum, suffix, real, SUM_OF_TWO) \
+    DEFINE_TREE(max_lanes, larger, suffix, real, LARGER_OF_TWO)
+
+DEFINE_VECTORS(f32, float, int32_t)
+DEFINE_VECTORS(f64, double, int64_t)
 
 /* Before a loop whose arrays are either the same or apart, so that no element depends on another:
  * without it the compiler tests for overlap and runs element by element in place. */
@@ -81,21 +122,28 @@ DEFINE_HALVES(f64, double)
 #define DEFINE_LANES(suffix, real) \
     LANES_INLINE lanes_##suffix from_array_##suffix(const real *x) { \
         lanes_##suffix v; \
-        __builtin_memcpy(&v, x, sizeof v); \
+        EACH_REGISTER(r, REGISTERS(real)) \
+            v.part[r] = *(const stored_##suffix *)(x + r * REGISTER_LANES(real)); \
         return v; \
+    } \
+    LANES_INLINE void to_array_##suffix(real *x, lanes_##suffix v) { \
+        EACH_REGISTER(r, REGISTERS(real)) \
+            *(stored_##suffix *)(x + r * REGISTER_LANES(real)) = v.part[r]; \
     } \
     /* The next n columns, at most 16, then `fill`. */ \
     LANES_INLINE lanes_##suffix load_lanes_##suffix(const real *x, ptrdiff_t n, real fill) { \
+        lanes_##suffix v; \
         real lane[LANES]; \
         const int few = (int)n; \
         if (n >= LANES) return from_array_##suffix(x); \
         EACH_LANE(i) lane[i] = i < few ? x[i] : fill; \
-        return from_array_##suffix(lane); \
+        __builtin_memcpy(&v, lane, sizeof v); \
+        return v; \
     } \
     /* In pieces of 8, 4, 2 and 1: some processors are slow at masked stores. */ \
     LANES_INLINE void store_lanes_##suffix(real *x, const real *lane, ptrdiff_t n) { \
         if (n >= LANES) { \
-            __builtin_memcpy(x, lane, LANES * sizeof(real)); \
+            to_array_##suffix(x, from_array_##suffix(lane)); \
             return; \
         } \
         STORE_PIECE(real, 8) \
@@ -103,38 +151,14 @@ DEFINE_HALVES(f64, double)
         STORE_PIECE(real, 2) \
         STORE_PIECE(real, 1) \
     } \
-    LANES_INLINE real sum_lanes_##suffix(lanes_##suffix v) { \
-        eight_##suffix a[2]; \
-        four_##suffix b[2]; \
-        two_##suffix c[2]; \
-        __builtin_memcpy(a, &v, sizeof a); \
-        a[0] += a[1]; \
-        __builtin_memcpy(b, a, sizeof b); \
-        b[0] += b[1]; \
-        __builtin_memcpy(c, b, sizeof c); \
-        c[0] += c[1]; \
-        return c[0][0] + c[0][1]; \
-    } \
-    LANES_INLINE lanes_##suffix larger_##suffix(lanes_##suffix a, lanes_##suffix b) { \
-        register_##suffix x[sizeof a / REGISTER_BYTES], y[sizeof a / REGISTER_BYTES]; \
-        __builtin_memcpy(x, &a, sizeof a); \
-        __builtin_memcpy(y, &b, sizeof b); \
-        for (unsigned i = 0; i < sizeof a / REGISTER_BYTES; i++) \
-            x[i] = larger_register_##suffix(x[i], y[i]); \
-        __builtin_memcpy(&a, x, sizeof a); \
+    LANES_INLINE lanes_##suffix add_##suffix(lanes_##suffix a, lanes_##suffix b) { \
+        EACH_REGISTER(r, REGISTERS(real)) a.part[r] += b.part[r]; \
         return a; \
     } \
-    LANES_INLINE real max_lanes_##suffix(lanes_##suffix v) { \
-        eight_##suffix a[2]; \
-        four_##suffix b[2]; \
-        two_##suffix c[2]; \
-        __builtin_memcpy(a, &v, sizeof a); \
-        a[0] = larger_eight_##suffix(a[0], a[1]); \
-        __builtin_memcpy(b, a, sizeof b); \
-        b[0] = larger_four_##suffix(b[0], b[1]); \
-        __builtin_memcpy(c, b, sizeof c); \
-        c[0] = larger_two_##suffix(c[0], c[1]); \
-        return c[0][0] > c[0][1] ? c[0][0] : c[0][1]; \
+    LANES_INLINE lanes_##suffix larger_##suffix(lanes_##suffix a, lanes_##suffix b) { \
+        EACH_REGISTER(r, REGISTERS(real)) \
+            a.part[r] = larger_of_register_##suffix(a.part[r], b.part[r]); \
+        return a; \
     } \
     /* The largest element; NaNs are passed over. */ \
     LANES_INLINE real row_max_##suffix(const real *x, ptrdiff_t n) { \
@@ -145,8 +169,9 @@ DEFINE_HALVES(f64, double)
         return max_lanes_##suffix(max); \
     } \
     LANES_INLINE real row_sum_##suffix(const real *x, ptrdiff_t n) { \
-        lanes_##suffix sum = {0}; \
-        for (ptrdiff_t c = 0; c < n; c += LANES) sum += load_lanes_##suffix(x + c, n - c, 0); \
+        lanes_##suffix sum = {{{0}}}; \
+        for (ptrdiff_t c = 0; c < n; c += LANES) \
+            sum = add_##suffix(sum, load_lanes_##suffix(x + c, n - c, 0)); \
         return sum_lanes_##suffix(sum); \
     } \
     /* sum of a[c] b[c] */ \
@@ -181,7 +206,7 @@ DEFINE_HALVES(f64, double)
     } \
     /* out[c] = e^(x[c] - shift), where `out` is not NULL; returns their sum. shift >= x[c]. */ \
     LANES_INLINE real row_exp_##suffix(real *out, const real *x, ptrdiff_t n, real shift) { \
-        lanes_##suffix sum = {0}; \
+        lanes_##suffix sum = {{{0}}}; \
         real stretch[16 * LANES]; \
         for (ptrdiff_t begin = 0; begin < n; begin += 16 * LANES) { \
             const ptrdiff_t size = n - begin < 16 * LANES ? n - begin : 16 * LANES; \
@@ -190,35 +215,51 @@ DEFINE_HALVES(f64, double)
             INDEPENDENT for (ptrdiff_t c = 0; c < whole; c++) \
                 y[c] = exp_bounded_##suffix(x[begin + c] - shift); \
             if (whole < size) { /* a block like the others, not one by one */ \
-                const lanes_##suffix v = load_lanes_##suffix(x + begin + whole, size - whole, shift); \
                 real lane[LANES]; \
-                __builtin_memcpy(lane, &v, sizeof v); \
+                to_array_##suffix( \
+                    lane, load_lanes_##suffix(x + begin + whole, size - whole, shift)); \
                 EACH_LANE(i) lane[i] = exp_bounded_##suffix(lane[i] - shift); \
                 store_lanes_##suffix(y + whole, lane, size - whole); \
             } \
             for (ptrdiff_t c = 0; c < size; c += LANES) \
-                sum += load_lanes_##suffix(y + c, size - c, 0); \
+                sum = add_##suffix(sum, load_lanes_##suffix(y + c, size - c, 0)); \
         } \
         return sum_lanes_##suffix(sum); \
     } \
+    /* The same for a row of so many blocks at most, which then stays near the registers. */ \
+    LANES_INLINE real short_softmax_##suffix(real *y, const real *x, ptrdiff_t n, real max, \
+                                             real factor, ptrdiff_t label, const int blocks) { \
+        const int last = (blocks - 1) * LANES, at = (int)label; \
+        const ptrdiff_t size = REGISTER_LANES(real), used = (n + size - 1) / size * size; \
+        real share, sum, lane[2 * LANES]; \
+        lanes_##suffix total = {{{0}}}; \
+        for (int c = 0; c <= last; c += LANES) \
+            to_array_##suffix(lane + c, load_lanes_##suffix(x + c, n - c, max)); \
+        /* Of -Inf in place of max the exponential would be subnormal on its way: slow. */ \
+        if (blocks * REGISTERS(real) == 1) \
+            EACH_LANE(i) lane[i] = exp_bounded_##suffix(lane[i] - max); \
+        else    /* of a count that the compiler does not know: else it takes the loop apart */ \
+            INDEPENDENT for (ptrdiff_t c = 0; c < used; c++) \
+                lane[c] = exp_bounded_##suffix(lane[c] - max); \
+        for (int c = 0; c < last; c += LANES) \
+            total = add_##suffix(total, from_array_##suffix(lane + c)); \
+        sum = sum_lanes_##suffix(add_##suffix( \
+            total, first_lanes_##suffix(from_array_##suffix(lane + last), n - last))); \
+        share = factor / sum; \
+        if (!y) return sum; \
+        for (int c = 0; c <= last; c += LANES) { \
+            EACH_LANE(i) lane[c + i] = lane[c + i] * share - (c + i == at ? factor : 0); \
+            store_lanes_##suffix(y + c, lane + c, n - c); \
+        } \
+        return sum; \
+    } \
     /* y[c] = factor e^(x[c] - max) / sum, less `factor` at `label` (-1: nowhere); returns the \
-     * sum. A row of one block stays in registers. y may be x, or NULL. */ \
+     * sum. y may be x, or NULL. */ \
     LANES_INLINE real row_softmax_##suffix(real *y, const real *x, ptrdiff_t n, real max, \
                                            real factor, ptrdiff_t label) { \
-        real sum, share, lane[LANES]; \
-        if (n <= LANES) { \
-            const lanes_##suffix v = load_lanes_##suffix(x, n, max); \
-            const int at = (int)label, few = (int)n; \
-            __builtin_memcpy(lane, &v, sizeof v); \
-            /* Of -Inf in place of max the exponential would be subnormal on its way: slow. */ \
-            EACH_LANE(i) lane[i] = exp_bounded_##suffix(lane[i] - max); \
-            EACH_LANE(i) lane[i] = i < few ? lane[i] : 0; \
-            sum = sum_lanes_##suffix(from_array_##suffix(lane)); \
-            share = factor / sum; \
-            EACH_LANE(i) lane[i] = lane[i] * share - (i == at ? factor : 0); \
-            if (y) store_lanes_##suffix(y, lane, n); \
-            return sum; \
-        } \
+        real sum, share; \
+        if (n <= LANES) return short_softmax_##suffix(y, x, n, max, factor, label, 1); \
+        if (n <= 2 * LANES) return short_softmax_##suffix(y, x, n, max, factor, label, 2); \
         sum = row_exp_##suffix(y, x, n, max); \
         if (y) { \
             share = factor / sum; \
