@@ -27,7 +27,7 @@ FLOORS = [
     "engine",
     "checks initializers layers losses optimizers metrics schedules specs update",
     "plan",
-    "arrays history runs callbacks parameters describing graph",
+    "arrays blocks history runs callbacks parameters describing graph",
     "ops reference",
     "network keeping training running finding diagnosis measuring data",
     "shortcuts files estimators",
