@@ -31,7 +31,7 @@ cnp.import_array()
 cdef enum:
     # Floating-point operations from which one more thread is tried, in a single call and in a
     # step of an epoch; the tuner then finds out by the clock whether it pays.
-    CALL_GRAIN = 400_000
+    CALL_GRAIN = 200_000
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000

@@ -9,7 +9,6 @@ from libc.string cimport memcpy, memset
 from cymlp.engine.binding cimport common_kernels
 from cymlp.engine.call cimport *
 from cymlp.engine.layer_steps cimport column_update, embedding_update, layer_by_rows
-from cymlp.engine.threads cimport team_barrier
 from cymlp.engine.updates cimport update
 
 
@@ -306,14 +305,10 @@ cdef void by_units(
 cdef void by_panels(
     const step_t *s, call_t *c, batch_t *b, int thread, int threads,
 ) noexcept nogil:
-    """A step on a piece of few rows, shared by panels; everybody needs the whole result next."""
+    """A product of few rows, shared by panels of its result."""
     cdef Py_ssize_t n = panels(c, s.outputs if s.op == DENSE_FORWARD else s.inputs)
-    cdef Py_ssize_t row = b.piece_rows * thread // threads
+    cdef Py_ssize_t begin = n * thread // threads, end = n * (thread + 1) // threads
     if s.op == DENSE_FORWARD:
-        dense_forward(s, c, b, 0, b.piece_rows, n * thread // threads, n * (thread + 1) // threads)
-    elif s.op == DENSE_BACKWARD_INPUT:
-        dense_backward_input(s, c, b, 0, b.piece_rows, n * thread // threads,
-                             n * (thread + 1) // threads)
+        dense_forward(s, c, b, 0, b.piece_rows, begin, end)
     else:
-        by_rows(s, c, b, row, b.piece_rows * (thread + 1) // threads - row)
-    team_barrier(threads)
+        dense_backward_input(s, c, b, 0, b.piece_rows, begin, end)

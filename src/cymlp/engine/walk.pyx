@@ -8,8 +8,8 @@ from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
-    BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, MAX_HYPER, SCRATCH_BYTES, batch_t, call_t,
-    step_t)
+    BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
+    MAX_HYPER, SCRATCH_BYTES, batch_t, call_t, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.outside cimport python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
@@ -74,11 +74,16 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     cdef Py_ssize_t row = b.piece_rows * thread // threads
     cdef Py_ssize_t rows = b.piece_rows * (thread + 1) // threads - row
     cdef const step_t *s
+    cdef bint panels, before = False
     cdef int i
     for i in range(c.step_count):
         s = &c.steps[i]
-        if s.wait:
+        # With few rows, what goes into a product and what comes out is of several threads; all
+        # else a thread does to its own rows, as where there are many.
+        panels = few and (s.op == DENSE_FORWARD or s.op == DENSE_BACKWARD_INPUT)
+        if s.wait or panels or before:
             team_barrier(threads)
+        before = panels
         if s.split == BY_UNITS:
             by_units(s, c, b, thread, threads)
         elif s.split == BY_ONE:
@@ -88,8 +93,6 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
             by_pieces(s, c, b, thread, threads)
         elif s.split == BY_COLUMNS:
             by_columns(s, c, b, thread, threads)
-            if few:
-                team_barrier(threads)
         elif s.split == BY_CALLER:
             team_barrier(threads)
             if thread == 0:
@@ -97,7 +100,7 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
             team_barrier(threads)
             if c.failed:
                 return
-        elif few:
+        elif panels:
             by_panels(s, c, b, thread, threads)
         elif rows > 0:
             by_rows(s, c, b, row, rows)
