@@ -8,6 +8,8 @@ here are the loops over the rows. Softmax needs a whole row at once and is outsi
 from cymlp.kernels.lanes cimport (
     row_exp, row_log_softmax, row_log_softmax_backward, row_sum,
     row_dot, row_exponential, row_max, row_product, row_softmax, row_softmax_backward)
+from cymlp.kernels.narrow cimport (
+    NARROW_COLUMNS, NARROW_ROWS, narrow_rows, narrow_softmax)
 from cymlp.kernels.real cimport real
 
 ctypedef void (*ForwardF32)(float *, const float *, Py_ssize_t, float) noexcept nogil
@@ -77,8 +79,16 @@ cdef void softmax_forward(
 
     A NaN or +Inf in a row makes the whole row NaN (+Inf - +Inf is NaN, and the sum passes it on).
     """
-    cdef Py_ssize_t r
-    for r in range(rows):
+    cdef real[NARROW_ROWS] ones, largest, total
+    cdef Py_ssize_t block = narrow_rows(x), first = 0, r
+    if cols <= NARROW_COLUMNS and rows >= block:
+        for r in range(block):
+            ones[r] = 1
+        while first + block <= rows:
+            narrow_softmax(y + first * ldy, ldy, x + first * ldx, ldx, cols, <const real *> ones,
+                           <real *> largest, <real *> total)
+            first += block
+    for r in range(first, rows):
         row_softmax(y + r * ldy, x + r * ldx, cols, row_max(x + r * ldx, cols), <real> 1, -1)
 
 

@@ -1,7 +1,7 @@
 """Dense layers: forward, gradient by input, gradient by weight and bias, and the weights' layout.
 
-Each product hands tiles of 6 rows to `gemm_tile.h`; what stands here is the order in which the
-tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of the
+Each product hands tiles of 6 or 12 rows to `gemm_tile.h`; what stands here is the order in which
+the tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of the
 contract on the bits; everything else may be cut in any way.
 """
 from libc.string cimport memcpy
@@ -11,6 +11,7 @@ from cymlp.kernels.real cimport real
 cdef extern from "gemm_tile.h" nogil:
     enum:
         TILE_ROWS
+        TALL_ROWS
         TILE_VECTORS
         VEC_BYTES
     void gemm_tile_f32(int rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
@@ -49,6 +50,11 @@ cdef inline Py_ssize_t panel_width(Py_ssize_t panel, Py_ssize_t columns, Py_ssiz
     return full if left >= full else (left + granule - 1) // granule * granule
 
 
+cdef inline Py_ssize_t tile_rows(Py_ssize_t width, Py_ssize_t item) noexcept nogil:
+    """How high a tile of a panel of so many columns may be."""
+    return TALL_ROWS if width * item == VEC_BYTES else TILE_ROWS
+
+
 cdef inline void strip(
     Py_ssize_t rows, Py_ssize_t width, Py_ssize_t k, const real *a, Py_ssize_t a_row,
     Py_ssize_t a_k, const real *b, Py_ssize_t b_k, real *c, Py_ssize_t ldc, bint accumulate,
@@ -59,7 +65,8 @@ cdef inline void strip(
     32 rows are cut as 6, 6, 5, 5, 5, 5: a last tile of two rows would waste its registers.
     """
     cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t tiles = (rows + TILE_ROWS - 1) // TILE_ROWS
+    cdef Py_ssize_t most = tile_rows(width, sizeof(real))
+    cdef Py_ssize_t tiles = (rows + most - 1) // most
     cdef Py_ssize_t t, row = 0, height, column, vectors
     for t in range(tiles):
         height = (rows - row) // (tiles - t) + ((rows - row) % (tiles - t) != 0)
@@ -207,7 +214,8 @@ cdef inline void strip_far(
     Walking down a few columns of x misses every cache and no processor foresees it. So the block is
     copied together first; and while its tiles are computed, the next one is brought near.
     """
-    cdef Py_ssize_t row, input, count, share = (k * TILE_ROWS + inputs - 1) // inputs
+    cdef Py_ssize_t most = tile_rows(width, sizeof(real))
+    cdef Py_ssize_t row, input, count, share = (k * most + inputs - 1) // inputs
     for row in range(k):
         memcpy(scratch + row * inputs, x + row * ldx, inputs * sizeof(real))
     row = input = 0
@@ -215,7 +223,7 @@ cdef inline void strip_far(
         if next != NULL:
             prefetch_rows(next + row * ldx, ldx, min(share, k - row), inputs)
             row = min(row + share, k)
-        count = min(inputs - input, TILE_ROWS)
+        count = min(inputs - input, most)
         strip(count, width, k, scratch + input, 1, inputs, dz, ldz, dweight + input * width, width,
               accumulate, NULL, False, NULL, 0)
         input += count

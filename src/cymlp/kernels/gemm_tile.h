@@ -1,4 +1,5 @@
-/* The tile of a matrix product: up to 6 rows by TILE_VECTORS vectors of accumulators.
+/* The tile of a matrix product: up to 6 rows by TILE_VECTORS vectors of accumulators, or up to
+   TALL_ROWS rows by one vector: 6 chains alone would wait for each other.
 
        c[i, j] (+)= sum over p < k of a[i, p] * b[p, j]   (+ bias[j], then relu or its gradient)
 
@@ -18,7 +19,15 @@
 #include "vec.h"
 
 #define TILE_ROWS 6
-#define UNROLL _Pragma("GCC unroll 8")
+#if VEC_BYTES == 64 /* elsewhere no panel is a single vector wide */
+#define TALL_ROWS 12
+#define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
+    TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
+#else
+#define TALL_ROWS TILE_ROWS
+#define TALL_VARIANTS(S)
+#endif
+#define UNROLL _Pragma("GCC unroll 12")
 #define TILE_INLINE static inline __attribute__((always_inline))
 
 #define DEFINE_TILE(S, T)                                                                          \
@@ -27,7 +36,7 @@
                               ptrdiff_t ldc, int accumulate, const T *bias, int relu,              \
                               const T *gate, ptrdiff_t ldg)                                        \
     {                                                                                              \
-        vec_##S sum[TILE_ROWS][TILE_VECTORS];                                                      \
+        vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vec_set_##S(0);                   \
         for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) {                                    \
@@ -58,7 +67,7 @@
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    /* The variant for (rows, vectors), 1 <= rows <= TILE_ROWS, 1 <= vectors <= TILE_VECTORS. */   \
+    /* The variant for (rows, vectors): rows from 1 to TILE_ROWS, of a single vector TALL_ROWS. */  \
     static void gemm_tile_##S(int rows, int vectors, ptrdiff_t k, const T *a, ptrdiff_t a_row,     \
                               ptrdiff_t a_k, const T *b, ptrdiff_t b_k, T *c, ptrdiff_t ldc,       \
                               int accumulate, const T *bias, int relu, const T *gate,              \
@@ -67,6 +76,7 @@
         switch (rows * 8 + vectors) {                                                              \
             TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                            \
             TILE_VARIANTS(S, 4) TILE_VARIANTS(S, 5) TILE_VARIANTS(S, 6)                            \
+            TALL_VARIANTS(S)                                                                       \
         }                                                                                          \
     }
 

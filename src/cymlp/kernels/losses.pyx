@@ -9,6 +9,8 @@ be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it hol
 
 from cymlp.kernels.lanes cimport (
     row_distance, row_entropy, row_exp, row_max, row_softmax, row_sum)
+from cymlp.kernels.narrow cimport (
+    NARROW_COLUMNS, NARROW_ROWS, narrow_losses, narrow_rows, narrow_softmax)
 from cymlp.kernels.real cimport real
 
 ctypedef double (*RowF32)(
@@ -80,6 +82,28 @@ cdef void pointwise_loss(
                 parameters)
 
 
+cdef void labels_block(
+        real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
+        const int *label, const real *sample_weight, double scale, Py_ssize_t cols) noexcept nogil:
+    """`softmax_cross_entropy_labels` of a block of short rows."""
+    cdef real[NARROW_ROWS] factor, chosen, largest, total
+    cdef double[NARROW_ROWS] weight
+    cdef Py_ssize_t r
+    for r in range(narrow_rows(logits)):
+        weight[r] = 1.0 if sample_weight == NULL else sample_weight[r]
+        factor[r] = <real> (weight[r] * scale)
+        chosen[r] = logits[r * ldz + label[r]] if weight[r] != 0.0 else 0
+    narrow_softmax(grad, ldg, logits, ldz, cols, <const real *> factor, <real *> largest,
+                   <real *> total)
+    narrow_losses(row_loss, <const real *> total, <const real *> largest, <const real *> chosen,
+                  <const double *> weight)
+    for r in range(narrow_rows(logits)):
+        if weight[r] == 0.0:
+            leave_out(grad + r * ldg if grad != NULL else NULL, row_loss + r, cols)
+        elif grad != NULL:
+            grad[r * ldg + label[r]] -= factor[r]
+
+
 cdef void softmax_cross_entropy_labels(
         real *grad, Py_ssize_t ldg, double *row_loss, const real *logits, Py_ssize_t ldz,
         const int *label, const real *sample_weight, double scale,
@@ -89,8 +113,13 @@ cdef void softmax_cross_entropy_labels(
     cdef real *gradient = NULL
     cdef const real *z
     cdef real largest, total, chosen
-    cdef Py_ssize_t r
-    for r in range(rows):
+    cdef Py_ssize_t block = narrow_rows(logits), first = 0, r
+    while cols <= NARROW_COLUMNS and first + block <= rows:
+        labels_block(grad + first * ldg if grad != NULL else NULL, ldg, row_loss + first,
+                     logits + first * ldz, ldz, label + first,
+                     sample_weight + first if sample_weight != NULL else NULL, scale, cols)
+        first += block
+    for r in range(first, rows):
         z = logits + r * ldz
         if grad != NULL:
             gradient = grad + r * ldg
