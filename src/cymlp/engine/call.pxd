@@ -83,8 +83,15 @@ ctypedef void (*row_loss_t)(
     void *gradient, double *loss, const void *output, const void *target, long long columns,
     long long targets) noexcept nogil
 
+cdef enum:
+    # Where an array lies.
+    NOWHERE = -1
+    ARENA
+    WORKSPACE
+    CALLER                      # the rows of X themselves
+
 ctypedef struct place_t:
-    # Where an array begins, and how far apart its rows are; `space` is -1 where there is none.
+    # Where an array begins, and how far apart its rows are.
     int space
     Py_ssize_t offset           # bytes
     Py_ssize_t row_bytes
@@ -240,9 +247,11 @@ ctypedef struct call_t:
 
 cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:
     """The address of a row of an array; NULL where the step has no such array."""
-    if place.space < 0:
+    if place.space == NOWHERE:
         return NULL
-    return (c.arena if place.space == 0 else b.workspace) + place.offset + row * place.row_bytes
+    if place.space == CALLER:
+        return <char *>c.x.data + (b.first + b.piece_first + row) * place.row_bytes
+    return (c.arena if place.space == ARENA else b.workspace) + place.offset + row * place.row_bytes
 
 
 cdef inline Py_ssize_t padded(call_t *c, Py_ssize_t columns) noexcept nogil:

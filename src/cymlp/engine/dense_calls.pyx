@@ -11,7 +11,7 @@ from libc.string cimport memset
 from cymlp.engine.binding cimport kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
 from cymlp.engine.call cimport SCRATCH_BYTES
-from cymlp.engine.sources cimport describe
+from cymlp.engine.sources cimport describe, is_native
 from cymlp.engine.operands cimport borrow, give_back
 from cymlp.kernels.data cimport source_t
 
@@ -23,8 +23,6 @@ cdef enum:
     INPUT_BLOCK = 512           # inputs whose weight gradients are held at a time
     GATHERED_ELEMENTS = 1 << 19
     LEAST_ROWS = 24
-    FLOAT32 = 10                # codes of convert.h
-    FLOAT64 = 11
 
 ctypedef struct matrix_t:
     source_t source
@@ -65,8 +63,7 @@ cdef int open_dense(dense_t *d, int dtype, cnp.ndarray x, cnp.ndarray weight) ex
 cdef int describe_matrix(dense_t *d, matrix_t *m, cnp.ndarray array, str name) except -1:
     cdef source_t *s = &m.source
     describe(s, array, name)
-    m.direct = (s.type == (FLOAT64 if d.item == 8 else FLOAT32) and not s.swapped
-                and <size_t>s.data % <size_t>d.item == 0 and s.row_stride % d.item == 0
+    m.direct = (is_native(s, d.item) and s.row_stride % d.item == 0
                 and (s.column_stride == d.item or s.columns <= 1))
     m.leading = s.row_stride // d.item if m.direct else s.columns
     return 0

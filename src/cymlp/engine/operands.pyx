@@ -12,7 +12,7 @@ cimport numpy as cnp
 
 from cymlp.engine.binding cimport typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.sources cimport describe_type
+from cymlp.engine.sources cimport describe_type, is_native
 from cymlp.engine.threads cimport team_run, thread_count, threads_forced
 from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.engine.walk cimport seconds
@@ -23,8 +23,6 @@ cdef enum:
     BLOCK = 1024                # elements of a piece: a few of them fit the L1 cache
     ALIGNMENT = 64
     SPARE_BLOCKS = 4
-    FLOAT32 = 10                # codes of convert.h
-    FLOAT64 = 11
     # Elements that are worth one more thread, which may be asleep and take 40 us to come: of
     # kernels as fast as a copy, and of those of whole rows, which do more with each.
     GRAIN = 1 << 19
@@ -210,9 +208,7 @@ cdef bint is_direct(walk_t *walk, operand_t *operand) noexcept nogil:
     cdef Py_ssize_t item = walk.item
     if walk.empty:
         return True
-    if operand.source.type != (FLOAT64 if walk.dtype else FLOAT32) or operand.source.swapped:
-        return False
-    if <size_t>operand.source.data % <size_t>item != 0:
+    if not is_native(&operand.source, item):
         return False
     for d in range(last):
         if operand.stride[d] % item != 0:

@@ -6,6 +6,7 @@ cdef class Program:
     cdef readonly object plan
     cdef step_t *steps
     cdef int step_count
+    cdef step_t *direct_steps   # those that read X where it lies; NULL: there are none
     cdef Py_ssize_t units
     cdef readonly Py_ssize_t multiply_adds
     cdef readonly Py_ssize_t chunk
@@ -29,4 +30,6 @@ cdef class Program:
     cdef int _add_function(self, step_t *s, dict attributes) except -1
     cdef int _set_rules(self, plan) except -1
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
+    cdef int _add_direct_steps(self, plan) except -1
     cdef void fill(self, call_t *call) noexcept
+    cdef void read_directly(self, call_t *call) noexcept

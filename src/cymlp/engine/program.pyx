@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free
 cimport numpy as cnp
 
 from cymlp.engine.call cimport *
+from cymlp.engine.sources cimport is_native
 
 import numpy as np
 
@@ -23,7 +24,6 @@ _OPS = {
     "scatter_output": SCATTER_OUTPUT, "kullback_leibler": KULLBACK_LEIBLER,
     "exponential": EXPONENTIAL, "compiled_loss": COMPILED_LOSS, "python_loss": PYTHON_LOSS,
     "python_forward": PYTHON_FORWARD, "python_backward": PYTHON_BACKWARD,
-    "scatter_output": SCATTER_OUTPUT,
     "add": ADD, "affine": AFFINE, "copy_columns": COPY_COLUMNS,
     "column_forward": COLUMN_FORWARD, "column_backward": COLUMN_BACKWARD,
     "column_update": COLUMN_UPDATE, "glu_forward": GLU_FORWARD, "glu_backward": GLU_BACKWARD,
@@ -45,7 +45,7 @@ _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
 
 cdef place_t place(dict places, dict operands, str role):
     cdef place_t found
-    found.space = -1
+    found.space = NOWHERE
     found.offset = found.row_bytes = found.leading = 0
     name = operands.get(role)
     if name is not None:
@@ -75,6 +75,19 @@ cdef double parameter_of(dict attributes) except? -1:
     return 0.0
 
 
+cdef bint reads_directly(plan):
+    """Whether only products read the input: they need no padding, and leave it as it is.
+
+    A plan that is asked for gradients shows its buffers afterwards, the input among them.
+    """
+    first, *others = plan.steps
+    return (plan.kind != "gradients" and first.op == "gather_input"
+            and first.operands.get("sample_weight") is None
+            and all((step.op, role) in {("dense_forward", "x"), ("dense_update", "x")}
+                    for step in others
+                    for role, name in step.operands.items() if name == "input"))
+
+
 cdef class Program:
     """The engine's form of a :class:`cymlp.plan.Plan`.
 
@@ -101,14 +114,16 @@ cdef class Program:
             raise MemoryError("no memory for the steps of a plan")
         cdef Py_ssize_t item = 4 if plan.dtype == "float32" else 8
         sizes = {"float32": 4, "float64": 8, "int32": 4, "uint8": 1}
-        places = {p.name: (0, p.offset, *self._row(p, item)) for p in plan.parameters}
+        places = {p.name: (ARENA, p.offset, *self._row(p, item)) for p in plan.parameters}
         for b in plan.buffers:
-            places[b.name] = (1, b.offset, b.leading * sizes[b.dtype], b.leading)
+            places[b.name] = (WORKSPACE, b.offset, b.leading * sizes[b.dtype], b.leading)
         self.step_count = 0
         self.units = 0
         self._set_rules(plan)
         for step in plan.steps:
             self._add(step, places, PANEL_BYTES // item)
+        if reads_directly(plan):
+            self._add_direct_steps(plan)
 
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1:
         cdef step_t *s = &self.steps[self.step_count]
@@ -158,6 +173,22 @@ cdef class Program:
         elif s.split == BY_PIECES:
             s.units = self.piece_count
         self.step_count += 1
+        return 0
+
+    cdef int _add_direct_steps(self, plan) except -1:
+        """The same steps without the first, which gathers the rows; products read X itself."""
+        cdef step_t *s
+        self.direct_steps = <step_t *>calloc(self.step_count, sizeof(step_t))
+        if self.direct_steps == NULL:
+            raise MemoryError("no memory for the steps of a plan")
+        for number, step in enumerate(plan.steps[1:]):
+            s = &self.direct_steps[<Py_ssize_t>number]
+            s[0] = self.steps[<Py_ssize_t>number + 1]
+            if step.operands.get("x") == "input":
+                s.x.space = CALLER
+                s.x.leading = s.inputs
+                s.x.row_bytes = s.inputs * (4 if plan.dtype == "float32" else 8)
+        self.direct_steps[0].wait |= self.steps[0].wait
         return 0
 
     cdef int _set_rules(self, plan) except -1:
@@ -248,6 +279,7 @@ cdef class Program:
 
     def __dealloc__(self):
         free(self.steps)
+        free(self.direct_steps)
         free(self.pieces)
 
     cdef void fill(self, call_t *call) noexcept:
@@ -264,3 +296,11 @@ cdef class Program:
         call.value_count = self.value_count
         call.label_weight = self.label_weight
         call.classes = self.classes
+
+    cdef void read_directly(self, call_t *call) noexcept:
+        """Leave out the gathering where X lies as a product can read it."""
+        cdef source_t *x = &call.x
+        if (self.direct_steps != NULL and call.order == NULL and is_native(x, call.item)
+                and x.column_stride == call.item and x.row_stride == x.columns * call.item):
+            call.steps = self.direct_steps
+            call.step_count = self.step_count - 1

@@ -292,8 +292,8 @@ cdef class Engine:
         cdef PyObject *trace = NULL
         self.gate.enter(alone)
         try:
-            call.step = self.step
-            call.first_epoch = self.epoch
+            program.read_directly(call)
+            call.step, call.first_epoch = self.step, self.epoch
             if search != NULL:
                 with nogil:
                     lbfgs_run(search)
