@@ -122,3 +122,30 @@ def test_the_teams_threads_may_use_all_processors_after_they_stepped_aside():
     finally:
         _allow_oversubscription(False)
         cymlp.set_num_threads(before)
+
+
+FIRST_LAYERS = {
+    "dense": [], "dropout": [cymlp.Dropout(0.5)], "batch norm": [cymlp.BatchNorm()],
+    "columns": [cymlp.Columns([4, 1])], "skip": [cymlp.Residual([cymlp.Dense(5)])],
+    "branches": [cymlp.Concat([[cymlp.Dense(3)], [cymlp.LayerNorm()]])],
+}
+
+
+@pytest.mark.parametrize("first", FIRST_LAYERS)
+@pytest.mark.parametrize("rows", [3, 40, 600])
+def test_rows_are_read_where_they_lie_or_gathered(first, rows):
+    """Contiguous rows of the network's type may not be copied; the bits are the same."""
+    X = RNG.standard_normal((rows, 5)).astype(np.float32)
+    y = RNG.integers(0, 3, rows)
+    done = []
+    for given in (X, np.asfortranarray(X), np.repeat(X, 2, axis=0)[::2], X.astype(">f4")):
+        before = given.tobytes()
+        net = cymlp.Network([*FIRST_LAYERS[first], cymlp.Dense(7, "relu"), cymlp.Dense(3)],
+                            in_features=5, task="multiclass", rng=0)
+        found = [net.train_step(given, y) for _ in range(2)]
+        net.fit(given, y, epochs=2, batch_size=17, shuffle=False)
+        found += [net.evaluate(given, y), net.predict(given).tobytes(),
+                  *(array.tobytes() for array in net.gradients(given, y)[1].values())]
+        assert given.tobytes() == before
+        done.append(found)
+    assert all(found == done[0] for found in done)

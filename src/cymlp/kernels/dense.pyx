@@ -12,6 +12,7 @@ cdef extern from "gemm_tile.h" nogil:
     enum:
         TILE_ROWS
         TALL_ROWS
+        PAIR_VECTORS
         TILE_VECTORS
         VEC_BYTES
     void gemm_tile_f32(int rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
@@ -22,6 +23,13 @@ cdef extern from "gemm_tile.h" nogil:
                        Py_ssize_t a_k, const double *b, Py_ssize_t b_k, double *c,
                        Py_ssize_t ldc, bint accumulate, const double *bias, bint relu,
                        const double *gate, Py_ssize_t ldg) noexcept
+
+    void row_pair_f32(Py_ssize_t k, const float *a, const float *b, const float *other,
+                      Py_ssize_t b_k, float *c, bint accumulate, const float *bias,
+                      bint relu) noexcept
+    void row_pair_f64(Py_ssize_t k, const double *a, const double *b, const double *other,
+                      Py_ssize_t b_k, double *c, bint accumulate, const double *bias,
+                      bint relu) noexcept
 
 cdef extern from "transpose.h" nogil:
     enum:
@@ -41,6 +49,7 @@ cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     FAR_BYTES = 1 << 20     # a block of x from this size on is not in a near cache
     ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
+    LONG_PANEL = 128        # rows of a panel from which two at a time are faster
 
 
 cdef inline Py_ssize_t panel_width(Py_ssize_t panel, Py_ssize_t columns, Py_ssize_t item) noexcept nogil:
@@ -87,6 +96,35 @@ cdef inline void strip(
         row += height
 
 
+cdef inline Py_ssize_t row_pairs(
+    Py_ssize_t k, const real *x, const real *weight, Py_ssize_t panel_step, real *out,
+    bint accumulate, const real *bias, bint relu, Py_ssize_t panels,
+) noexcept nogil:
+    """One row times as many of some full panels as pairs can be made of; returns their number.
+
+    Where half a pair fills a panel, the other half is the next panel's; of short panels, which
+    the processor begins before the last one is over, that gains nothing.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t half = PAIR_VECTORS // 2 * (VEC_BYTES // <Py_ssize_t>sizeof(real))
+    cdef Py_ssize_t done = panels * full // (2 * half) * (2 * half), column = 0
+    cdef const real *first
+    cdef const real *other
+    if half == full and k < LONG_PANEL:
+        return 0
+    while column < done:
+        first = weight + column // full * panel_step + column % full
+        other = weight + (column + half) // full * panel_step + (column + half) % full
+        if real is float:
+            row_pair_f32(k, x, first, other, full, out + column, accumulate,
+                         NULL if bias == NULL else bias + column, relu)
+        else:
+            row_pair_f64(k, x, first, other, full, out + column, accumulate,
+                         NULL if bias == NULL else bias + column, relu)
+        column += 2 * half
+    return done // full
+
+
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
@@ -97,12 +135,18 @@ cdef void dense_forward(
     With `relu`, what is below zero becomes zero.
     """
     cdef Py_ssize_t full = PANEL_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t begin = 0, k, panel, width
+    cdef Py_ssize_t begin = 0, k, panel, first, width
     cdef bint last
     while True:
         k = min(inputs - begin, FEATURE_BLOCK)
         last = begin + k == inputs
-        for panel in range(panel_begin, panel_end):
+        first = panel_begin
+        if rows == 1:
+            first += row_pairs(k, x + begin, weight + (first * inputs + begin) * full,
+                               full * inputs, out + first * full, begin > 0,
+                               bias + first * full if last and bias != NULL else NULL,
+                               relu and last, min(panel_end, outputs // full) - first)
+        for panel in range(first, panel_end):
             width = panel_width(panel, outputs, sizeof(real))
             strip(rows, width, k, x + begin, ldx, 1,
                   weight + panel * full * inputs + begin * width, width,

@@ -11,6 +11,9 @@
    below zero becomes zero; with a `gate`, shaped as c, what stands where the gate is not above
    zero (relu's gradient, by its output).
 
+   A single row has too few chains of its own to keep a processor busy: row_pair takes twice four
+   vectors, which may lie in two panels.
+
    rows and vectors are constants in each variant and every loop over the accumulators is unrolled
    whole: otherwise the compiler keeps them in memory, at less than half the speed. */
 #ifndef CYMLP_GEMM_TILE_H
@@ -19,6 +22,7 @@
 #include "vec.h"
 
 #define TILE_ROWS 6
+#define PAIR_VECTORS 8
 #if VEC_BYTES == 64 /* elsewhere no panel is a single vector wide */
 #define TALL_ROWS 12
 #define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
@@ -80,6 +84,29 @@
         }                                                                                          \
     }
 
+#define DEFINE_ROW_PAIR(S, T)                                                                      \
+    /* c (+)= a b + bias for one row and PAIR_VECTORS vectors; the second half's b is `other`. */  \
+    static void row_pair_##S(ptrdiff_t k, const T *a, const T *b, const T *other, ptrdiff_t b_k,   \
+                             T *c, int accumulate, const T *bias, int relu)                        \
+    {                                                                                              \
+        vec_##S sum[PAIR_VECTORS];                                                                 \
+        UNROLL for (int v = 0; v < PAIR_VECTORS; v++) sum[v] = vec_set_##S(0);                     \
+        for (ptrdiff_t p = 0; p < k; p++, b += b_k, other += b_k) {                                \
+            const vec_##S left = vec_set_##S(a[p]);                                                \
+            UNROLL for (int v = 0; v < PAIR_VECTORS; v++) {                                        \
+                const T *right = v < PAIR_VECTORS / 2 ? b : other;                                 \
+                const ptrdiff_t column = v % (PAIR_VECTORS / 2) * VEC_LANES_##S;                   \
+                sum[v] = vec_fma_##S(left, vec_load_##S(right + column), sum[v]);                  \
+            }                                                                                      \
+        }                                                                                          \
+        UNROLL for (int v = 0; v < PAIR_VECTORS; v++) {                                            \
+            T *out = c + v * VEC_LANES_##S;                                                        \
+            if (accumulate) sum[v] = vec_load_##S(out) + sum[v];                                   \
+            if (bias) sum[v] = sum[v] + vec_load_##S(bias + v * VEC_LANES_##S);                    \
+            vec_store_##S(out, relu ? vec_relu_##S(sum[v]) : sum[v]);                              \
+        }                                                                                          \
+    }
+
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
         tile_##S(R, V, k, a, a_row, a_k, b, b_k, c, ldc, accumulate, bias, relu, gate, ldg);       \
@@ -93,5 +120,7 @@
 
 DEFINE_TILE(f32, float)
 DEFINE_TILE(f64, double)
+DEFINE_ROW_PAIR(f32, float)
+DEFINE_ROW_PAIR(f64, double)
 
 #endif
