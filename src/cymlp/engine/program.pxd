@@ -1,5 +1,6 @@
 """A plan made ready to run: offsets and kinds in place of names."""
 from cymlp.engine.call cimport call_t, piece_t, rules_t, step_t
+from cymlp.engine.memory cimport Memory
 from cymlp.engine.tuner cimport tuner_t
 
 cdef class Program:
@@ -23,7 +24,8 @@ cdef class Program:
     cdef const double *label_weight
     cdef Py_ssize_t classes
     cdef list kept                      # arrays that steps point to
-    cdef list spare
+    cdef Memory ready                   # of the last call, for the next
+    cdef list spare                     # more of it
     cdef tuner_t tuner
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
     cdef int _add_parameters(self, step_t *s, step, dict losses) except -1
@@ -33,3 +35,5 @@ cdef class Program:
     cdef int _add_direct_steps(self, plan) except -1
     cdef void fill(self, call_t *call) noexcept
     cdef void read_directly(self, call_t *call) noexcept
+    cdef Memory borrow(self, Py_ssize_t size)
+    cdef int give_back(self, Memory memory) except -1

@@ -4,6 +4,7 @@ from libc.stdlib cimport calloc, free
 cimport numpy as cnp
 
 from cymlp.engine.call cimport *
+from cymlp.engine.memory cimport Memory
 from cymlp.engine.sources cimport is_native
 
 import numpy as np
@@ -41,6 +42,10 @@ _SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": 
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
+
+
+cdef enum:
+    SPARE_WORKSPACES = 3            # beside the one that is ready
 
 
 cdef place_t place(dict places, dict operands, str role):
@@ -304,3 +309,21 @@ cdef class Program:
                 and x.column_stride == call.item and x.row_stride == x.columns * call.item):
             call.steps = self.direct_steps
             call.step_count = self.step_count - 1
+
+    cdef Memory borrow(self, Py_ssize_t size):
+        """Memory for a call, used before if possible. What it holds is anything."""
+        cdef Memory memory = self.ready
+        self.ready = None
+        if memory is None and self.spare:
+            memory = self.spare.pop()
+        if memory is None or memory.size != size:
+            memory = Memory(size)
+        return memory
+
+    cdef int give_back(self, Memory memory) except -1:
+        """Keep a call's memory for the next one; for several where calls run side by side."""
+        if self.ready is None:
+            self.ready = memory
+        elif len(self.spare) < SPARE_WORKSPACES:
+            self.spare.append(memory)
+        return 0

@@ -35,7 +35,6 @@ cdef enum:
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000
-    SPARE_WORKSPACES = 4
     # The kinds of calls that go the short way, and their programs: for 1, 2, 4, ... 4096 rows.
     FORWARD = 0
     PREDICT = 1
@@ -246,9 +245,7 @@ cdef class Engine:
         cdef call_t *call
         cdef Py_ssize_t size = (CALL_BYTES + program.workspace_bytes * copies
                                 + <Py_ssize_t>SCRATCH_BYTES * threads)
-        cdef Memory memory = program.spare.pop() if program.spare else None
-        if memory is None or memory.size != size:
-            memory = Memory(size)
+        cdef Memory memory = program.borrow(size)
         call = <call_t *>memory.data
         memset(call, 0, sizeof(call_t))
         describe(&call.x, x, "X")
@@ -275,12 +272,6 @@ cdef class Engine:
         call.scratch = call.workspace + call.workspace_bytes * copies
         call.handling = &self.gate.handling
         return memory
-
-    cdef int _keep(self, Program program, Memory memory) except -1:
-        """Keep a call's memory for the program's next one."""
-        if len(program.spare) < SPARE_WORKSPACES:
-            program.spare.append(memory)
-        return 0
 
     cdef int _run(self, call_t *call, Program program, team_job job, int threads,
                   search_t *search=NULL) except -1:
@@ -335,7 +326,7 @@ cdef class Engine:
         call.out_row_stride = cnp.PyArray_STRIDE(out, 0)
         call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
         self._run(call, program, predict_job, threads)
-        return self._keep(program, memory)
+        return program.give_back(memory)
 
     # -- the short way: what plain arrays need no closer look for -------------------------------
 
@@ -408,7 +399,7 @@ cdef class Engine:
     cdef double _train_step(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
                             bint labels) except? -1:
         cdef Memory memory = self._run_batch(program, x, target, weight, labels)
-        self._keep(program, memory)
+        program.give_back(memory)
         return self._mean_loss(<call_t *>memory.data)
 
     def evaluate(self, Program program not None, cnp.ndarray x not None,
@@ -416,7 +407,7 @@ cdef class Engine:
         """Sums over the rows: of the loss, its weights, the metric, and the rows in it."""
         cdef Memory memory = self._run_batch(program, x, target, weight, labels)
         cdef call_t *call = <call_t *>memory.data
-        self._keep(program, memory)
+        program.give_back(memory)
         return call.loss_sum, call.weights * call.value_count, call.metric_sum, call.counted
 
     def gradients(self, Program program not None, cnp.ndarray x not None,
@@ -430,7 +421,7 @@ cdef class Engine:
         buffers = {}
         if call.rows <= call.chunk:
             buffers = copy_buffers(call.workspace, program.plan.buffers, call.rows)
-        self._keep(program, memory)
+        program.give_back(memory)
         return self._mean_loss(call), gradients, buffers
 
     def fit(self, Program program not None, cnp.ndarray x not None,
@@ -468,7 +459,7 @@ cdef class Engine:
             self._run(call, program, train_job, threads)
         finally:
             self.last_sums = leave_place(call, values)
-        self._keep(program, memory)
+        program.give_back(memory)
 
     def minimize(self, Program program not None, cnp.ndarray x not None,
                  cnp.ndarray target not None, weight, bint labels, tuple settings,
@@ -495,5 +486,5 @@ cdef class Engine:
         search.before = vectors.data + 2 * self.parameter_bytes
         search.results = <double *>cnp.PyArray_DATA(results)
         self._run(call, program, batch_job, threads, &search)
-        self._keep(program, memory)
+        program.give_back(memory)
         return search.evaluations, bool(search.converged)
