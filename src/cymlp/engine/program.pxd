@@ -32,7 +32,7 @@ cdef class Program:
     cdef int _add_function(self, step_t *s, dict attributes) except -1
     cdef int _set_rules(self, plan) except -1
     cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
-    cdef int _add_direct_steps(self, plan) except -1
+    cdef int _add_direct_steps(self, plan, Py_ssize_t item) except -1
     cdef void fill(self, call_t *call) noexcept
     cdef void read_directly(self, call_t *call) noexcept
     cdef Memory borrow(self, Py_ssize_t size)

@@ -128,7 +128,7 @@ cdef class Program:
         for step in plan.steps:
             self._add(step, places, PANEL_BYTES // item)
         if reads_directly(plan):
-            self._add_direct_steps(plan)
+            self._add_direct_steps(plan, item)
 
     cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1:
         cdef step_t *s = &self.steps[self.step_count]
@@ -180,7 +180,7 @@ cdef class Program:
         self.step_count += 1
         return 0
 
-    cdef int _add_direct_steps(self, plan) except -1:
+    cdef int _add_direct_steps(self, plan, Py_ssize_t item) except -1:
         """The same steps without the first, which gathers the rows; products read X itself."""
         cdef step_t *s
         self.direct_steps = <step_t *>calloc(self.step_count, sizeof(step_t))
@@ -192,7 +192,7 @@ cdef class Program:
             if step.operands.get("x") == "input":
                 s.x.space = CALLER
                 s.x.leading = s.inputs
-                s.x.row_bytes = s.inputs * (4 if plan.dtype == "float32" else 8)
+                s.x.row_bytes = s.inputs * item
         self.direct_steps[0].wait |= self.steps[0].wait
         return 0
 

@@ -16,11 +16,12 @@
 
 /* Not unrolled, or it would be taken apart before the vectoriser sees it. */
 #if defined(__clang__)
-#define EACH_LANE(i) _Pragma("clang loop unroll(disable) vectorize(assume_safety)") \
-    for (int i = 0; i < LANES; i++)
+#define EACH_OF(i, n) _Pragma("clang loop unroll(disable) vectorize(assume_safety)") \
+    for (int i = 0; i < (n); i++)
 #else
-#define EACH_LANE(i) _Pragma("GCC unroll 1") for (int i = 0; i < LANES; i++)
+#define EACH_OF(i, n) _Pragma("GCC unroll 1") for (int i = 0; i < (n); i++)
 #endif
+#define EACH_LANE(i) EACH_OF(i, LANES)
 
 /* The lanes lie in vectors that fill one register each. Of wider ones GCC makes element by element
  * comparisons, and copies through memory. */

@@ -13,13 +13,6 @@
 #define NARROW_F32 BLOCK_F32
 #define NARROW_F64 BLOCK_F64
 
-#if defined(__clang__)
-#define EACH_ROW(i, n) _Pragma("clang loop unroll(disable) vectorize(assume_safety)") \
-    for (int i = 0; i < (n); i++)
-#else
-#define EACH_ROW(i, n) _Pragma("GCC unroll 1") for (int i = 0; i < (n); i++)
-#endif
-
 #define DEFINE_NARROW(suffix, real, N) \
     /* column (columns, N) = the transpose of row (N, LANES), or the other way round. */ \
     LANES_INLINE void turn_##suffix(real *column, real *row, ptrdiff_t columns, int back) { \
@@ -44,23 +37,23 @@
         for (ptrdiff_t r = 0; r < N; r++) \
             to_array_##suffix(row + r * LANES, load_lanes_##suffix(x + r * ldx, n, 0)); \
         turn_##suffix(column, row, n, 0); \
-        EACH_ROW(i, N) max[i] = -(real)__builtin_inff(); \
+        EACH_OF(i, N) max[i] = -(real)__builtin_inff(); \
         for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_ROW(i, N) max[i] = column[c * N + i] > max[i] ? column[c * N + i] : max[i]; \
+            EACH_OF(i, N) max[i] = column[c * N + i] > max[i] ? column[c * N + i] : max[i]; \
         for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_ROW(i, N) column[c * N + i] -= max[i]; \
+            EACH_OF(i, N) column[c * N + i] -= max[i]; \
         INDEPENDENT for (ptrdiff_t i = 0; i < n * N; i++) \
             column[i] = exp_bounded_##suffix(column[i]); \
         for (ptrdiff_t c = n; c < LANES; c++) \
-            EACH_ROW(i, N) column[c * N + i] = 0; \
-        EACH_ROW(i, 8 * N) tree[i] = column[i] + column[8 * N + i]; \
-        EACH_ROW(i, 4 * N) tree[i] += tree[4 * N + i]; \
-        EACH_ROW(i, 2 * N) tree[i] += tree[2 * N + i]; \
-        EACH_ROW(i, N) sum[i] = tree[i] + tree[N + i]; \
+            EACH_OF(i, N) column[c * N + i] = 0; \
+        EACH_OF(i, 8 * N) tree[i] = column[i] + column[8 * N + i]; \
+        EACH_OF(i, 4 * N) tree[i] += tree[4 * N + i]; \
+        EACH_OF(i, 2 * N) tree[i] += tree[2 * N + i]; \
+        EACH_OF(i, N) sum[i] = tree[i] + tree[N + i]; \
         if (!y) return; \
-        EACH_ROW(i, N) share[i] = factor[i] / sum[i]; \
+        EACH_OF(i, N) share[i] = factor[i] / sum[i]; \
         for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_ROW(i, N) column[c * N + i] *= share[i]; \
+            EACH_OF(i, N) column[c * N + i] *= share[i]; \
         turn_##suffix(column, row, n, 1); \
         for (ptrdiff_t r = 0; r < N; r++) \
             store_lanes_##suffix(y + r * ldy, row + r * LANES, n); \
@@ -68,7 +61,7 @@
     /* loss = weight (log(sum) + (max - chosen)), for N rows */ \
     LANES_INLINE void narrow_losses_##suffix(double *loss, const real *sum, const real *max, \
                                              const real *chosen, const double *weight) { \
-        EACH_ROW(i, N) \
+        EACH_OF(i, N) \
             loss[i] = weight[i] \
                       * (log_f64((double)sum[i]) + ((double)max[i] - (double)chosen[i])); \
     }
