@@ -36,16 +36,18 @@ static void report(const char *name, const void *data, size_t size)
         static T a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS], bias[COLUMNS];            \
         static T gate[ROWS * COLUMNS];                                                             \
         static T x[POINTS], s[POINTS], y[POINTS];                                                  \
+        enum { PANEL = PANEL_BYTES / sizeof(T) };                                                  \
         const int step = TILE_VECTORS * VEC_LANES_##S;                                             \
         for (int i = 0; i < ROWS * DEPTH; i++) a[i] = (T)draw();                                   \
         for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = (T)draw();                                \
         for (int i = 0; i < COLUMNS; i++) bias[i] = (T)draw();                                     \
         for (int i = 0; i < ROWS * COLUMNS; i++) gate[i] = (T)draw();                              \
         for (int rows = 1; rows <= ROWS; rows++) {                                                 \
-            for (int j = 0; j < COLUMNS; j += step)                                                \
-                gemm_tile_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1, b + j, COLUMNS, c + j,       \
-                              COLUMNS, rows > 1, bias + j, rows % 2, rows % 3 ? NULL : gate + j,   \
-                              COLUMNS);                                                            \
+            for (int j = 0; j < COLUMNS; j += step) /* b in panels */                              \
+                gemm_tile_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1,                              \
+                              b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,     \
+                              c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,                 \
+                              rows % 3 ? NULL : gate + j, COLUMNS);                                \
             report("tile " #S, c, sizeof c);                                                       \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \

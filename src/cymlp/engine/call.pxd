@@ -67,16 +67,24 @@ cdef enum:
     ABSOLUTE_ERROR
 
 cdef enum:
-    PANEL_BYTES = 256           # columns of a panel of weights (kernels/dense.pyx)
+    PANEL_BYTES = 64            # columns of a panel of weights (kernels/dense.pyx)
     GRANULE_BYTES = 64          # rows are padded to a multiple
-    UNIT_INPUTS = 48            # rows of a weight's panel that are one piece of work
+    # Some rows of some panels are one piece of work: small, so that threads get equal shares. Of
+    # its share a thread takes a square of so many units at a time, as each needs again what its
+    # neighbours have brought near.
+    UNIT_INPUTS = 48
+    UNIT_PANELS = 4
+    SQUARE = 4
     EMBEDDING_UNITS = 8         # pieces of a table, each of which looks at every code
 
 cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
-    SCRATCH_BYTES = 512 * 256   # a thread's own: one block of a transposed weight (dense.pyx)
+    # What the dense kernels' scratch memory is made of (kernels/dense.pyx).
+    FEATURE_BLOCK = 512
+    ROW_BLOCK = 256
+    GROUP_PANELS = 16
 
 # A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.
 ctypedef void (*row_loss_t)(
@@ -156,7 +164,8 @@ ctypedef struct step_t:
     const double *schedule      # of the dropout rate; NULL: none
     Py_ssize_t first_unit
     Py_ssize_t units
-    Py_ssize_t groups
+    Py_ssize_t row_units        # units beside each other
+    Py_ssize_t column_units     # and below each other
 
 ctypedef struct batch_t:
     # What a thread knows about the batch that it works on; every thread has its own copy.
@@ -186,7 +195,8 @@ ctypedef struct call_t:
     char *arena
     char *workspace
     Py_ssize_t workspace_bytes  # of one thread where each has its own
-    char *scratch
+    char *scratch               # each thread's own, one after the other
+    Py_ssize_t scratch_bytes
     Py_ssize_t state_offset[MAX_STATES]     # -1: this variant has no such state
     bint keeps_gradients
     bint updates
@@ -254,11 +264,19 @@ cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row
     return (c.arena if place.space == ARENA else b.workspace) + place.offset + row * place.row_bytes
 
 
+cdef inline Py_ssize_t padded_to(Py_ssize_t number, Py_ssize_t multiple) noexcept nogil:
+    return (number + multiple - 1) // multiple * multiple
+
+
 cdef inline Py_ssize_t padded(call_t *c, Py_ssize_t columns) noexcept nogil:
     """Columns with their padding, so that vectors need no remainder."""
-    cdef Py_ssize_t granule = GRANULE_BYTES // c.item
-    return (columns + granule - 1) // granule * granule
+    return padded_to(columns, GRANULE_BYTES // c.item)
 
 
 cdef inline Py_ssize_t panels(call_t *c, Py_ssize_t columns) noexcept nogil:
     return (columns * c.item + PANEL_BYTES - 1) // PANEL_BYTES
+
+
+cdef inline Py_ssize_t units_of(Py_ssize_t columns, Py_ssize_t item) noexcept nogil:
+    """How many units of work lie beside each other in so many columns."""
+    return (columns * item + UNIT_PANELS * PANEL_BYTES - 1) // (UNIT_PANELS * PANEL_BYTES)

@@ -1,7 +1,7 @@
 """The dense kernels as calls on arrays.
 
-Weights come as plain (inputs, outputs) arrays and the kernels want them in panels, so one panel
-after the other is packed into scratch memory, and its product made. What the kernels can read as
+Weights come as plain (inputs, outputs) arrays and the kernels want them in panels, so a few panels
+at a time are packed into scratch memory, and their product made. What the kernels can read as
 it stands (rows without gaps between the columns) is not copied; the rest is, in pieces of some
 rows. The pieces are whole row blocks of the kernels, so the sums are those of a network.
 """
@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.call cimport SCRATCH_BYTES
+from cymlp.engine.call cimport PANEL_BYTES, ROW_BLOCK
 from cymlp.engine.sources cimport describe, is_native
 from cymlp.engine.operands cimport borrow, give_back
 from cymlp.kernels.data cimport source_t
@@ -18,8 +18,8 @@ from cymlp.kernels.data cimport source_t
 cnp.import_array()
 
 cdef enum:
-    PANEL_BYTES = 256           # of a panel's row (dense.pyx)
-    PIECE_ROWS = 512            # two of the blocks that dense.pyx cuts a batch's sums into
+    GROUP_BYTES = 256           # columns whose panels are packed at a time
+    PIECE_ROWS = 2 * ROW_BLOCK  # dense.pyx cuts a batch's sums into such blocks
     INPUT_BLOCK = 512           # inputs whose weight gradients are held at a time
     GATHERED_ELEMENTS = 1 << 19
     LEAST_ROWS = 24
@@ -33,7 +33,7 @@ ctypedef struct matrix_t:
 ctypedef struct dense_t:
     const kernels_t *kernels
     Py_ssize_t item
-    Py_ssize_t full             # columns of a panel
+    Py_ssize_t full             # columns that are packed at a time
     Py_ssize_t rows
     Py_ssize_t inputs
     Py_ssize_t outputs
@@ -54,7 +54,7 @@ cdef int open_dense(dense_t *d, int dtype, cnp.ndarray x, cnp.ndarray weight) ex
     memset(d, 0, sizeof(dense_t))
     d.kernels = typed_kernels(dtype)
     d.item = 8 if dtype else 4
-    d.full = PANEL_BYTES // d.item
+    d.full = GROUP_BYTES // d.item
     d.rows, d.inputs, d.outputs = x.shape[0], x.shape[1], weight.shape[1]
     describe_matrix(d, &d.x, x, "x")
     return describe(&d.weight, weight, "weight")
@@ -67,6 +67,10 @@ cdef int describe_matrix(dense_t *d, matrix_t *m, cnp.ndarray array, str name) e
                 and (s.column_stride == d.item or s.columns <= 1))
     m.leading = s.row_stride // d.item if m.direct else s.columns
     return 0
+
+
+cdef inline Py_ssize_t panels(dense_t *d, Py_ssize_t columns) noexcept nogil:
+    return (columns * d.item + PANEL_BYTES - 1) // PANEL_BYTES
 
 
 cdef inline Py_ssize_t piece(dense_t *d, matrix_t *m) noexcept:
@@ -116,20 +120,19 @@ cdef inline const char *readable(
 cdef void pack(
     dense_t *d, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t column, Py_ssize_t columns,
 ) noexcept nogil:
-    """A rectangle of the weights as panels, in `panel`. Full panels are filled row by row."""
+    """A rectangle of the weights as panels, in `panel`. Each is filled row by row."""
     cdef source_t s
-    cdef Py_ssize_t begin = 0, width, count, r, granule = 64 // d.item
-    cdef char *target
+    cdef Py_ssize_t begin = 0, width = PANEL_BYTES // d.item, count, r
+    cdef char *target = d.panel
     while begin < columns:
-        count = min(columns - begin, d.full)
-        width = (count + granule - 1) // granule * granule
+        count = min(columns - begin, width)
         s = part(&d.weight, row, rows, column + begin, count)
-        target = d.panel + begin * rows * d.item
         d.kernels.gather_rows(target, width, &s, NULL, 0, rows)
         if width > count:
             for r in range(rows):
-                memset(target + (r * width + count) * d.item, 0, (width - count) * d.item)
-        begin += count
+                memset(target + r * PANEL_BYTES + count * d.item, 0, (width - count) * d.item)
+        begin += width
+        target += rows * PANEL_BYTES
 
 
 # ---- forward ----------------------------------------------------------------------------------
@@ -150,8 +153,8 @@ cdef void forward(
             pack(d, 0, d.inputs, column, columns)
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
-                d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, columns, rows,
-                0, 1)
+                d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, rows, 0,
+                panels(d, columns))
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -174,8 +177,8 @@ def dense_forward(cnp.ndarray out not None, cnp.ndarray x not None, cnp.ndarray 
     item, inputs, height = d.item, d.inputs, d.height
     places = [&d.panel, &d.result, &d.padded, &d.x.copy]
     memory = scratch(&d, [
-        inputs * PANEL_BYTES, height * PANEL_BYTES,
-        d.outputs * item + PANEL_BYTES if d.has_bias else 0,
+        inputs * GROUP_BYTES, height * GROUP_BYTES,
+        d.outputs * item + GROUP_BYTES if d.has_bias else 0,
         0 if d.x.direct else height * inputs * item], places)
     with nogil:
         forward(&d, cnp.PyArray_BYTES(out), row_stride, column_stride)
@@ -197,10 +200,10 @@ cdef void backward_input(
             columns = min(d.inputs - column, d.full)
             pack(d, column, columns, 0, d.outputs)
             if d.outputs == 0:      # the kernel adds up blocks of outputs, and there is none
-                memset(d.result, 0, rows * PANEL_BYTES)
+                memset(d.result, 0, rows * GROUP_BYTES)
             d.kernels.dense_backward_input(
                 d.result, d.full, grad_output, leading, d.panel, NULL, 0, columns, d.outputs, rows,
-                0, 1, d.transposed)
+                0, panels(d, columns), d.transposed)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -212,8 +215,7 @@ cdef void backward_weight(
     Py_ssize_t input, Py_ssize_t inputs, Py_ssize_t output, Py_ssize_t outputs,
 ) noexcept nogil:
     """The gradient by a rectangle of the weights, of one panel's width at most."""
-    cdef Py_ssize_t granule = 64 // d.item, row = 0, rows, leading
-    cdef Py_ssize_t width = (outputs + granule - 1) // granule * granule
+    cdef Py_ssize_t width = PANEL_BYTES // d.item, row = 0, rows, leading, done, count
     cdef const char *x
     cdef source_t s
     while True:
@@ -221,26 +223,31 @@ cdef void backward_weight(
         s = part(&d.grad_output.source, row, rows, output, outputs)
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
-        d.kernels.dense_backward_weight(d.result, x, leading, d.padded, d.full, inputs, outputs,
-                                        rows, row > 0, 0, 0, inputs, d.transposed)
+        d.kernels.dense_backward_weight(d.result, inputs * width, x, leading, d.padded, d.full,
+                                        inputs, panels(d, outputs), rows, row > 0, d.transposed)
         row += rows
         if row >= d.rows:
             break
-    d.kernels.scatter_rows(out + input * row_stride + output * column_stride, row_stride,
-                           column_stride, d.result, width, inputs, outputs)
+    done = 0
+    while done < outputs:
+        count = min(outputs - done, width)
+        d.kernels.scatter_rows(out + input * row_stride + (output + done) * column_stride,
+                               row_stride, column_stride, d.result + inputs * done * d.item, width,
+                               inputs, count)
+        done += width
 
 
 cdef void backward_bias(
     dense_t *d, char *out, Py_ssize_t stride, Py_ssize_t output, Py_ssize_t outputs,
 ) noexcept nogil:
-    cdef Py_ssize_t granule = 64 // d.item, row = 0, rows
-    cdef Py_ssize_t width = (outputs + granule - 1) // granule * granule
+    cdef Py_ssize_t row = 0, rows
     cdef source_t s
     while True:
         rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
         s = part(&d.grad_output.source, row, rows, output, outputs)
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
-        d.kernels.dense_backward_bias(d.result, d.padded, d.full, width, rows, row > 0)
+        d.kernels.dense_backward_bias(d.result, d.padded, d.full, panels(d, outputs), rows,
+                                      row > 0)
         row += rows
         if row >= d.rows:
             break
@@ -268,10 +275,10 @@ def dense_backward(cnp.ndarray grad_x not None, cnp.ndarray grad_weight not None
     item, block = d.item, min(d.rows, <Py_ssize_t>PIECE_ROWS)
     places = [&d.panel, &d.result, &d.padded, &d.transposed, &d.x.copy, &d.grad_output.copy]
     memory = scratch(&d, [
-        (d.outputs * item + 64) * d.full, <Py_ssize_t>INPUT_BLOCK * PANEL_BYTES,
-        block * PANEL_BYTES, SCRATCH_BYTES,
+        (d.outputs * item + 64) * d.full, <Py_ssize_t>INPUT_BLOCK * GROUP_BYTES,
+        block * GROUP_BYTES, ROW_BLOCK * INPUT_BLOCK * item,
         0 if d.x.direct else block * INPUT_BLOCK * item,
-        0 if d.grad_output.direct else max(item * d.height * d.outputs, block * PANEL_BYTES),
+        0 if d.grad_output.direct else max(item * d.height * d.outputs, block * GROUP_BYTES),
     ], places)
     with nogil:
         backward_input(&d, gradients[0], strides[0], strides[1])

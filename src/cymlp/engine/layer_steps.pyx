@@ -101,9 +101,10 @@ cdef void by_columns(
 cdef void column_update(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t unit,
 ) noexcept nogil:
-    """One panel of the numbers that a layer holds for its columns."""
-    cdef Py_ssize_t begin = unit * (PANEL_BYTES // c.item)
-    cdef Py_ssize_t width = min(padded(c, s.columns) - begin, PANEL_BYTES // c.item)
+    """One piece of the numbers that a layer holds for its columns."""
+    cdef Py_ssize_t most = UNIT_PANELS * PANEL_BYTES // c.item
+    cdef Py_ssize_t begin = unit * most
+    cdef Py_ssize_t width = min(padded(c, s.columns) - begin, most)
     cdef Py_ssize_t offset = s.weight.offset + begin * c.item
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
     if s.shared:

@@ -12,6 +12,7 @@ cdef class Program:
     cdef readonly Py_ssize_t multiply_adds
     cdef readonly Py_ssize_t chunk
     cdef readonly Py_ssize_t workspace_bytes
+    cdef readonly Py_ssize_t scratch_bytes      # of a thread
     cdef bint updates
     cdef bint predicts
     cdef bint whole             # a batch must be one chunk
@@ -27,11 +28,11 @@ cdef class Program:
     cdef Memory ready                   # of the last call, for the next
     cdef list spare                     # more of it
     cdef tuner_t tuner
-    cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1
+    cdef int _add(self, step, dict places, Py_ssize_t item) except -1
     cdef int _add_parameters(self, step_t *s, step, dict losses) except -1
     cdef int _add_function(self, step_t *s, dict attributes) except -1
     cdef int _set_rules(self, plan) except -1
-    cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1
+    cdef int _cut(self, step_t *s, Py_ssize_t item) except -1
     cdef int _add_direct_steps(self, plan, Py_ssize_t item) except -1
     cdef void fill(self, call_t *call) noexcept
     cdef void read_directly(self, call_t *call) noexcept

@@ -93,6 +93,20 @@ cdef bint reads_directly(plan):
                     for role, name in step.operands.items() if name == "input"))
 
 
+cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) noexcept:
+    """The scratch memory in bytes that a thread needs for a step."""
+    cdef Py_ssize_t most = UNIT_PANELS * PANEL_BYTES, inputs, features
+    if s.op == DENSE_BACKWARD_INPUT:
+        features = min(padded_to(s.outputs, PANEL_BYTES // item), <Py_ssize_t>FEATURE_BLOCK)
+        most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
+        return features * most
+    if s.op == DENSE_UPDATE:            # the gradient, and the rows of the inputs
+        inputs = min(s.inputs, <Py_ssize_t>SQUARE * UNIT_INPUTS)
+        most = min(padded_to(s.outputs * item, PANEL_BYTES), SQUARE * most)
+        return inputs * (most + padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES))
+    return most                         # the gradient of some columns
+
+
 cdef class Program:
     """The engine's form of a :class:`cymlp.plan.Plan`.
 
@@ -126,11 +140,11 @@ cdef class Program:
         self.units = 0
         self._set_rules(plan)
         for step in plan.steps:
-            self._add(step, places, PANEL_BYTES // item)
+            self._add(step, places, item)
         if reads_directly(plan):
             self._add_direct_steps(plan, item)
 
-    cdef int _add(self, step, dict places, Py_ssize_t panel_columns) except -1:
+    cdef int _add(self, step, dict places, Py_ssize_t item) except -1:
         cdef step_t *s = &self.steps[self.step_count]
         losses = levels.loss_table()
         attributes = step.attributes
@@ -171,10 +185,11 @@ cdef class Program:
             numbers = np.array(attributes["schedule"].numbers())
             self.kept.append(numbers)
             s.schedule = <const double *>cnp.PyArray_DATA(numbers)
+        self.scratch_bytes = max(self.scratch_bytes, scratch_of(s, item, self.chunk))
         if s.split == BY_UNITS:
-            self._cut(s, panel_columns)
+            self._cut(s, item)
         elif s.op == MAX_NORM:
-            s.units = (s.outputs + panel_columns - 1) // panel_columns
+            s.units = (s.outputs * item + PANEL_BYTES - 1) // PANEL_BYTES
         elif s.split == BY_PIECES:
             s.units = self.piece_count
         self.step_count += 1
@@ -253,18 +268,19 @@ cdef class Program:
             self.calls_python = True
         return 0
 
-    cdef int _cut(self, step_t *s, Py_ssize_t panel_columns) except -1:
+    cdef int _cut(self, step_t *s, Py_ssize_t item) except -1:
         """Into how many pieces a step on parameters is cut."""
         s.first_unit = self.units
         if s.op == DENSE_UPDATE:
-            s.groups = (s.inputs + UNIT_INPUTS - 1) // UNIT_INPUTS
-            s.units = s.groups * ((s.outputs + panel_columns - 1) // panel_columns)
+            s.row_units = units_of(s.outputs, item)
+            s.column_units = (s.inputs + UNIT_INPUTS - 1) // UNIT_INPUTS
+            s.units = s.row_units * s.column_units
         elif s.op == EMBEDDING_UPDATE:
             s.units = min(s.inputs, <Py_ssize_t>EMBEDDING_UNITS)
         elif s.shared:
             s.units = 1
         else:
-            s.units = (s.columns + panel_columns - 1) // panel_columns
+            s.units = units_of(s.columns, item)
         self.units += s.units
         return 0
 
@@ -298,6 +314,7 @@ cdef class Program:
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
+        call.scratch_bytes = self.scratch_bytes
         call.value_count = self.value_count
         call.label_weight = self.label_weight
         call.classes = self.classes

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
-from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, SCRATCH_BYTES, call_t
+from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, call_t
 from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
                                     take_weight)
 from cymlp.engine.gate cimport Gate
@@ -244,7 +244,7 @@ cdef class Engine:
         """
         cdef call_t *call
         cdef Py_ssize_t size = (CALL_BYTES + program.workspace_bytes * copies
-                                + <Py_ssize_t>SCRATCH_BYTES * threads)
+                                + program.scratch_bytes * threads)
         cdef Memory memory = program.borrow(size)
         call = <call_t *>memory.data
         memset(call, 0, sizeof(call_t))

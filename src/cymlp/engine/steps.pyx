@@ -24,7 +24,7 @@ cdef void dense_forward(
         return
     c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
                             at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.relu, s.inputs,
-                            s.outputs, rows, panel, panel_end)
+                            rows, panel, panel_end)
     if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, rows, columns,
@@ -259,55 +259,83 @@ cdef void by_rows(
 
 
 cdef void dense_update(
-    const step_t *s, call_t *c, batch_t *b, Py_ssize_t unit,
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t begin, Py_ssize_t inputs,
+    Py_ssize_t first, Py_ssize_t count,
 ) noexcept nogil:
-    """One piece of a layer: some inputs of a panel of its weight, and once per panel the bias."""
-    cdef Py_ssize_t full = PANEL_BYTES // c.item
-    cdef Py_ssize_t panel = unit // s.groups
-    cdef Py_ssize_t begin = unit % s.groups * UNIT_INPUTS
-    cdef Py_ssize_t end = min(begin + UNIT_INPUTS, s.inputs)
-    cdef Py_ssize_t width = min(full, padded(c, s.outputs) - panel * full)
-    cdef Py_ssize_t offset = s.weight.offset + (panel * full * s.inputs + begin * width) * c.item
+    """A rectangle of a layer's weight: some inputs of some panels.
+
+    With the first inputs of a panel goes its bias.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // c.item, panel
+    cdef Py_ssize_t apart = s.inputs * full             # from panel to panel
+    cdef Py_ssize_t offset = s.weight.offset + (first * apart + begin * full) * c.item
+    cdef Py_ssize_t step = apart if c.keeps_gradients else inputs * full
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
-    cdef char *packed = b.scratch + UNIT_INPUTS * PANEL_BYTES
-    cdef char *dz = at(c, b, &s.saved, 0)
+    cdef char *dz = at(c, b, &s.saved, 0) + first * PANEL_BYTES
     cdef bint accumulate = b.piece_first > 0
-    c.kernels.dense_backward_weight(gradient, at(c, b, &s.x, 0), s.x.leading, dz, s.saved.leading,
-                                    s.inputs, s.outputs, b.piece_rows, accumulate, panel, begin,
-                                    end, packed)
+    c.kernels.dense_backward_weight(gradient, step, at(c, b, &s.x, 0) + begin * c.item,
+                                    s.x.leading, dz, s.saved.leading, inputs, count, b.piece_rows,
+                                    accumulate, b.scratch + inputs * count * PANEL_BYTES)
     if c.fused and b.last_piece:
-        update(c, b, gradient, offset, (end - begin) * width, 0)
+        for panel in range(count):
+            update(c, b, gradient + panel * step * c.item, offset + panel * apart * c.item,
+                   inputs * full, 0)
     if begin == 0 and s.bias.space >= 0:
-        offset = s.bias.offset + panel * full * c.item
+        offset = s.bias.offset + first * PANEL_BYTES
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
-        c.kernels.dense_backward_bias(gradient, dz + panel * full * c.item, s.saved.leading, width,
-                                      b.piece_rows, accumulate)
+        c.kernels.dense_backward_bias(gradient, dz, s.saved.leading, count, b.piece_rows,
+                                      accumulate)
         if c.fused and b.last_piece:
-            update(c, b, gradient, offset, width, 0)
+            update(c, b, gradient, offset, count * full, 0)
+
+
+cdef Py_ssize_t dense_units(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t unit, Py_ssize_t left,
+) noexcept nogil:
+    """The first rectangle of this unit and `left` - 1 others; returns how many units it has.
+
+    Units are counted in bands of SQUARE units below each other, in a band column by column.
+    """
+    cdef Py_ssize_t band = unit // (SQUARE * s.row_units)
+    cdef Py_ssize_t band_height = min(s.column_units - band * SQUARE, <Py_ssize_t>SQUARE)
+    cdef Py_ssize_t place = unit - band * SQUARE * s.row_units
+    cdef Py_ssize_t column = place // band_height, row = place % band_height
+    cdef Py_ssize_t height = min(band_height - row, left), width = 1, begin, inputs, panel, count
+    if height == band_height:
+        width = min(min(left // height, s.row_units - column), <Py_ssize_t>SQUARE)
+    begin = (band * SQUARE + row) * UNIT_INPUTS
+    inputs = min(height * UNIT_INPUTS, s.inputs - begin)
+    panel = column * UNIT_PANELS
+    count = min(width * UNIT_PANELS, panels(c, s.outputs) - panel)
+    dense_update(s, c, b, begin, inputs, panel, count)
+    return height * width
 
 
 cdef void by_units(
     const step_t *s, call_t *c, batch_t *b, int thread, int threads,
 ) noexcept nogil:
     """This thread's share of all pieces, as far as they belong to this step."""
-    cdef Py_ssize_t begin = max(c.units * thread // threads - s.first_unit, 0)
+    cdef Py_ssize_t unit = max(c.units * thread // threads - s.first_unit, 0)
     cdef Py_ssize_t end = min(c.units * (thread + 1) // threads - s.first_unit, s.units)
-    cdef Py_ssize_t unit
-    for unit in range(begin, end):
+    while unit < end:
         if s.op == DENSE_UPDATE:
-            dense_update(s, c, b, unit)
-        elif s.op == COLUMN_UPDATE:
+            unit += dense_units(s, c, b, unit, end - unit)
+            continue
+        if s.op == COLUMN_UPDATE:
             column_update(s, c, b, unit)
         else:
             embedding_update(s, c, b, unit)
+        unit += 1
 
 
 cdef void by_panels(
     const step_t *s, call_t *c, batch_t *b, int thread, int threads,
 ) noexcept nogil:
-    """A product of few rows, shared by panels of its result."""
-    cdef Py_ssize_t n = panels(c, s.outputs if s.op == DENSE_FORWARD else s.inputs)
-    cdef Py_ssize_t begin = n * thread // threads, end = n * (thread + 1) // threads
+    """A product of few rows, shared by panels of its result; as many together as a tile takes."""
+    cdef Py_ssize_t columns = s.outputs if s.op == DENSE_FORWARD else s.inputs
+    cdef Py_ssize_t n = units_of(columns, c.item), most = panels(c, columns)
+    cdef Py_ssize_t begin = n * thread // threads * UNIT_PANELS
+    cdef Py_ssize_t end = min(n * (thread + 1) // threads * UNIT_PANELS, most)
     if s.op == DENSE_FORWARD:
         dense_forward(s, c, b, 0, b.piece_rows, begin, end)
     else:

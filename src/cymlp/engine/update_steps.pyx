@@ -104,11 +104,8 @@ cdef void apply(call_t *c, batch_t *b, const piece_t *p, double factor) noexcept
 
 cdef void max_norm(const step_t *s, call_t *c, Py_ssize_t panel) noexcept nogil:
     """The columns of one panel of a weight."""
-    cdef Py_ssize_t full = PANEL_BYTES // c.item
-    cdef Py_ssize_t width = min(full, padded(c, s.outputs) - panel * full)
-    c.kernels.parameter_max_norm(
-        c.arena + s.weight.offset + panel * full * s.inputs * c.item, s.inputs, width,
-        c.rules.max_norm)
+    c.kernels.parameter_max_norm(c.arena + s.weight.offset + panel * s.inputs * PANEL_BYTES,
+                                 s.inputs, PANEL_BYTES // c.item, c.rules.max_norm)
 
 
 cdef void average(call_t *c, batch_t *b, const piece_t *p) noexcept nogil:

@@ -9,7 +9,7 @@ from libc.time cimport time_t
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
     BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
-    MAX_HYPER, SCRATCH_BYTES, batch_t, call_t, step_t)
+    MAX_HYPER, batch_t, call_t, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.outside cimport python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
@@ -172,7 +172,7 @@ cdef void open_batch(call_t *c, batch_t *b, int thread) noexcept nogil:
     b.rows = c.rows
     b.step = c.step
     b.workspace = c.workspace
-    b.scratch = c.scratch + thread * SCRATCH_BYTES
+    b.scratch = c.scratch + thread * c.scratch_bytes
 
 
 cdef void batch_job(void *context, int thread, int threads) noexcept nogil:

@@ -1,16 +1,15 @@
 """Dense layers: the three matrix products of a layer over panels of weights.
 
-Weights of shape (inputs, outputs) are kept in panels of 256 bytes' worth of columns (64 float32 or
-32 float64), one after the other; inside a panel the rows follow each other without a gap. The
-last panel is only as wide as it must be, rounded up to 64 bytes' worth of columns; its columns
-beyond `outputs` are padding.
+Weights of shape (inputs, outputs) are kept in panels of 64 bytes' worth of columns (16 float32 or
+8 float64), one after the other; inside a panel the rows follow each other without a gap. The last
+panel's columns beyond `outputs` are padding.
 """
 from cymlp.kernels.real cimport real
 
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
-    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
-    Py_ssize_t panel_begin, Py_ssize_t panel_end) noexcept nogil
+    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
+    Py_ssize_t panel_end) noexcept nogil
 
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
@@ -18,12 +17,12 @@ cdef void dense_backward_input(
     Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch) noexcept nogil
 
 cdef void dense_backward_weight(
-    real *dweight, const real *x, Py_ssize_t ldx, const real *dz, Py_ssize_t ldz,
-    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-    Py_ssize_t panel, Py_ssize_t input_begin, Py_ssize_t input_end, real *scratch) noexcept nogil
+    real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
+    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t panels, Py_ssize_t rows, bint accumulate,
+    real *scratch) noexcept nogil
 
 cdef void dense_backward_bias(
-    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
+    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t panels, Py_ssize_t rows,
     bint accumulate) noexcept nogil
 
 cdef void pack_panels(

@@ -4,15 +4,17 @@
        c[i, j] (+)= sum over p < k of a[i, p] * b[p, j]   (+ bias[j], then relu or its gradient)
 
    a[i, p] stands at a[i * a_row + p * a_k] (broadcast: any strides serve), row p of b at
-   b + p * b_k (whole vectors), row i of c at c + i * ldc. Every output is one chain of fused
+   b + p * b_k, row i of c at c + i * ldc. Where a vector fills a whole panel (AVX-512), the next
+   one of b stands b_panel further, and the next one of c c_panel; elsewhere a tile lies within a
+   panel, whose columns follow each other. Every output is one chain of fused
    multiply-adds over p in increasing order that starts at zero; then what c holds is added to it
    (`accumulate`), then the bias. That order is the contract that makes the bits equal on every
    instruction-set level and for every way of cutting the work. At the end, with `relu`, what is
-   below zero becomes zero; with a `gate`, shaped as c, what stands where the gate is not above
+   below zero becomes zero; with a `gate`, in rows of ldg, what stands where the gate is not above
    zero (relu's gradient, by its output).
 
-   A single row has too few chains of its own to keep a processor busy: row_pair takes twice four
-   vectors, which may lie in two panels.
+   A single row has too few chains of its own to keep a processor busy: row_tile takes up to
+   ROW_VECTORS vectors, of as many panels as they fill.
 
    rows and vectors are constants in each variant and every loop over the accumulators is unrolled
    whole: otherwise the compiler keeps them in memory, at less than half the speed. */
@@ -21,14 +23,22 @@
 
 #include "vec.h"
 
+#define PANEL_BYTES 64 /* of a row of a panel of weights */
 #define TILE_ROWS 6
-#define PAIR_VECTORS 8
-#if VEC_BYTES == 64 /* elsewhere no panel is a single vector wide */
+#define ROW_VECTORS 8
+#define ROW_PANELS (ROW_VECTORS * VEC_BYTES / PANEL_BYTES)
+/* A left operand of this size is copied together before tiles walk down its columns: each tile's
+   width reads it again, and those of AVX-512 are four times as wide. */
+#define FAR_BYTES (VEC_BYTES == 64 ? 1 << 20 : 192 << 10)
+#define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
+#if VEC_BYTES == PANEL_BYTES
 #define TALL_ROWS 12
+#define IN_PANELS(v, lanes, panel) ((v) * (panel))
 #define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
     TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
-#else
+#else /* no tile is a single vector wide */
 #define TALL_ROWS TILE_ROWS
+#define IN_PANELS(v, lanes, panel) ((v) * (lanes))
 #define TALL_VARIANTS(S)
 #endif
 #define UNROLL _Pragma("GCC unroll 12")
@@ -36,17 +46,22 @@
 
 #define DEFINE_TILE(S, T)                                                                          \
     TILE_INLINE void tile_##S(const int rows, const int vectors, ptrdiff_t k, const T *a,          \
-                              ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k, T *c,     \
-                              ptrdiff_t ldc, int accumulate, const T *bias, int relu,              \
-                              const T *gate, ptrdiff_t ldg)                                        \
+                              ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k,           \
+                              ptrdiff_t b_panel, T *c, ptrdiff_t ldc, ptrdiff_t c_panel,           \
+                              int accumulate, const T *bias, int relu, const T *gate,              \
+                              ptrdiff_t ldg)                                                       \
     {                                                                                              \
         vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
+        if (k >= LONG_CHAIN)                                                                       \
+            UNROLL for (int v = 0; v < vectors; v += PANEL_BYTES / VEC_BYTES)                      \
+                UNROLL for (int i = 0; i < rows; i++)                                              \
+                    __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vec_set_##S(0);                   \
         for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) {                                    \
             vec_##S right[TILE_VECTORS];                                                           \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
-                right[v] = vec_load_##S(b + v * VEC_LANES_##S);                                    \
+                right[v] = vec_load_##S(b + IN_PANELS(v, VEC_LANES_##S, b_panel));                 \
             UNROLL for (int i = 0; i < rows; i++) {                                                \
                 const vec_##S left = vec_set_##S(a[i * a_row]);                                    \
                 UNROLL for (int v = 0; v < vectors; v++)                                           \
@@ -55,9 +70,10 @@
         }                                                                                          \
         UNROLL for (int v = 0; v < vectors; v++) {                                                 \
             const ptrdiff_t column = v * VEC_LANES_##S;                                            \
+            T *out = c + IN_PANELS(v, VEC_LANES_##S, c_panel);                                     \
             if (accumulate)                                                                        \
                 UNROLL for (int i = 0; i < rows; i++)                                              \
-                    sum[i][v] = vec_load_##S(c + i * ldc + column) + sum[i][v];                    \
+                    sum[i][v] = vec_load_##S(out + i * ldc) + sum[i][v];                           \
             if (bias)                                                                              \
                 UNROLL for (int i = 0; i < rows; i++)                                              \
                     sum[i][v] = sum[i][v] + vec_load_##S(bias + column);                           \
@@ -66,16 +82,15 @@
             if (gate)                                                                              \
                 UNROLL for (int i = 0; i < rows; i++)                                              \
                     sum[i][v] = vec_gate_##S(sum[i][v], vec_load_##S(gate + i * ldg + column));    \
-            UNROLL for (int i = 0; i < rows; i++)                                                  \
-                vec_store_##S(c + i * ldc + column, sum[i][v]);                                    \
+            UNROLL for (int i = 0; i < rows; i++) vec_store_##S(out + i * ldc, sum[i][v]);         \
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
     /* The variant for (rows, vectors): rows from 1 to TILE_ROWS, of a single vector TALL_ROWS. */  \
     static void gemm_tile_##S(int rows, int vectors, ptrdiff_t k, const T *a, ptrdiff_t a_row,     \
-                              ptrdiff_t a_k, const T *b, ptrdiff_t b_k, T *c, ptrdiff_t ldc,       \
-                              int accumulate, const T *bias, int relu, const T *gate,              \
-                              ptrdiff_t ldg)                                                       \
+                              ptrdiff_t a_k, const T *b, ptrdiff_t b_k, ptrdiff_t b_panel, T *c,   \
+                              ptrdiff_t ldc, ptrdiff_t c_panel, int accumulate, const T *bias,     \
+                              int relu, const T *gate, ptrdiff_t ldg)                              \
     {                                                                                              \
         switch (rows * 8 + vectors) {                                                              \
             TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                            \
@@ -84,32 +99,66 @@
         }                                                                                          \
     }
 
-#define DEFINE_ROW_PAIR(S, T)                                                                      \
-    /* c (+)= a b + bias for one row and PAIR_VECTORS vectors; the second half's b is `other`. */  \
-    static void row_pair_##S(ptrdiff_t k, const T *a, const T *b, const T *other, ptrdiff_t b_k,   \
-                             T *c, int accumulate, const T *bias, int relu)                        \
+#define DEFINE_ROW_TILE(S, T)                                                                      \
+    TILE_INLINE void row_##S(const int vectors, ptrdiff_t k, const T *a, const T *b,               \
+                             ptrdiff_t b_panel, T *c, int accumulate, const T *bias, int relu)     \
     {                                                                                              \
-        vec_##S sum[PAIR_VECTORS];                                                                 \
-        UNROLL for (int v = 0; v < PAIR_VECTORS; v++) sum[v] = vec_set_##S(0);                     \
-        for (ptrdiff_t p = 0; p < k; p++, b += b_k, other += b_k) {                                \
+        const int each = PANEL_BYTES / VEC_BYTES;                                                  \
+        vec_##S sum[ROW_VECTORS];                                                                  \
+        UNROLL for (int v = 0; v < vectors; v++) sum[v] = vec_set_##S(0);                          \
+        for (ptrdiff_t p = 0; p < k; p++, b += PANEL_BYTES / sizeof(T)) {                          \
             const vec_##S left = vec_set_##S(a[p]);                                                \
-            UNROLL for (int v = 0; v < PAIR_VECTORS; v++) {                                        \
-                const T *right = v < PAIR_VECTORS / 2 ? b : other;                                 \
-                const ptrdiff_t column = v % (PAIR_VECTORS / 2) * VEC_LANES_##S;                   \
-                sum[v] = vec_fma_##S(left, vec_load_##S(right + column), sum[v]);                  \
-            }                                                                                      \
+            UNROLL for (int v = 0; v < vectors; v++)                                               \
+                sum[v] = vec_fma_##S(                                                              \
+                    left, vec_load_##S(b + v / each * b_panel + v % each * VEC_LANES_##S),         \
+                    sum[v]);                                                                       \
         }                                                                                          \
-        UNROLL for (int v = 0; v < PAIR_VECTORS; v++) {                                            \
+        UNROLL for (int v = 0; v < vectors; v++) {                                                 \
             T *out = c + v * VEC_LANES_##S;                                                        \
             if (accumulate) sum[v] = vec_load_##S(out) + sum[v];                                   \
             if (bias) sum[v] = sum[v] + vec_load_##S(bias + v * VEC_LANES_##S);                    \
             vec_store_##S(out, relu ? vec_relu_##S(sum[v]) : sum[v]);                              \
         }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    /* c (+)= a b + bias for one row and some panels of b, at most ROW_PANELS. */                  \
+    static void row_tile_##S(int panels, ptrdiff_t k, const T *a, const T *b, ptrdiff_t b_panel,   \
+                             T *c, int accumulate, const T *bias, int relu)                        \
+    {                                                                                              \
+        switch (panels * PANEL_BYTES / VEC_BYTES) { ROW_VARIANTS(S) }                              \
     }
+
+#define ROW_CASE(S, V)                                                                             \
+    case V: row_##S(V, k, a, b, b_panel, c, accumulate, bias, relu); break;
+#if VEC_BYTES == 64
+#define ROW_VARIANTS(S) ROW_CASE(S, 1) ROW_CASE(S, 2) ROW_CASE(S, 3) ROW_CASE(S, 4) \
+    ROW_CASE(S, 5) ROW_CASE(S, 6) ROW_CASE(S, 7) ROW_CASE(S, 8)
+#elif VEC_BYTES == 32
+#define ROW_VARIANTS(S) ROW_CASE(S, 2) ROW_CASE(S, 4) ROW_CASE(S, 6) ROW_CASE(S, 8)
+#else
+#define ROW_VARIANTS(S) ROW_CASE(S, 4) ROW_CASE(S, 8)
+#endif
+
+#define DEFINE_PACK(S, T)                                                                          \
+    /* out[p, i] = a[i + p * a_k] for p < k and i < rows: a tile's left operand copied together. */ \
+    static void pack_tile_##S(int rows, ptrdiff_t k, T *out, const T *a, ptrdiff_t a_k)            \
+    {                                                                                              \
+        switch (rows) {                                                                            \
+            PACK_CASE(T, 1) PACK_CASE(T, 2) PACK_CASE(T, 3)                                        \
+            PACK_CASE(T, 4) PACK_CASE(T, 5) PACK_CASE(T, 6)                                        \
+        }                                                                                          \
+    }
+
+#define PACK_CASE(T, R)                                                                            \
+    case R:                                                                                        \
+        for (ptrdiff_t p = 0; p < k; p++, out += R, a += a_k)                                      \
+            __builtin_memcpy(out, a, R * sizeof(T));                                               \
+        break;
 
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
-        tile_##S(R, V, k, a, a_row, a_k, b, b_k, c, ldc, accumulate, bias, relu, gate, ldg);       \
+        tile_##S(R, V, k, a, a_row, a_k, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu, \
+                 gate, ldg);                                                                       \
         break;
 
 #if TILE_VECTORS == 4
@@ -120,7 +169,9 @@
 
 DEFINE_TILE(f32, float)
 DEFINE_TILE(f64, double)
-DEFINE_ROW_PAIR(f32, float)
-DEFINE_ROW_PAIR(f64, double)
+DEFINE_ROW_TILE(f32, float)
+DEFINE_ROW_TILE(f64, double)
+DEFINE_PACK(f32, float)
+DEFINE_PACK(f64, double)
 
 #endif

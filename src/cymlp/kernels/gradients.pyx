@@ -29,7 +29,7 @@ cdef extern from *:
     double square_root "__builtin_sqrt"(double) noexcept nogil
 
 cdef enum:
-    BLOCK = 64      # columns of a panel at most
+    BLOCK = 16      # columns of a panel at most
 
 
 cdef void gradient_penalty(

@@ -8,7 +8,7 @@ from .form import ALIGNMENT, Parameter, Piece, round_up
 __all__ = ["add_update_steps", "pieces_of"]
 
 PIECE_NUMBERS = 1 << 14     # about so many in a piece
-PANEL_BYTES = 256           # bytes of columns in a panel of weights (kernels/dense.pyx)
+PANEL_BYTES = 64            # bytes of columns in a panel of weights (kernels/dense.pyx)
 
 
 def pieces_of(parameters: tuple[Parameter, ...], update: Update, item: int) -> tuple[Piece, ...]:
@@ -17,7 +17,7 @@ def pieces_of(parameters: tuple[Parameter, ...], update: Update, item: int) -> t
     >>> weight = Parameter("0.weight", (3, 70), 0)
     >>> [(piece.offset, piece.rows, piece.width, piece.columns)
     ...  for piece in pieces_of((weight,), Update(), 4)]
-    [(0, 3, 64, 64), (768, 3, 16, 6)]
+    [(0, 3, 16, 16), (192, 3, 16, 16), (384, 3, 16, 16), (576, 3, 16, 16), (768, 3, 16, 6)]
     """
     pieces = []
     granule, full = ALIGNMENT // item, PANEL_BYTES // item
