@@ -84,6 +84,8 @@ cdef enum:
     # What the dense kernels' scratch memory is made of (kernels/dense.pyx).
     FEATURE_BLOCK = 512
     ROW_BLOCK = 256
+    NEAR_BYTES = 256 << 10
+    PACK_PANELS = 60
     GROUP_PANELS = 16
 
 # A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.

@@ -154,7 +154,7 @@ cdef void forward(
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
                 d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, rows, 0,
-                panels(d, columns))
+                panels(d, columns), NULL)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns

@@ -9,7 +9,7 @@ from cymlp.kernels.real cimport real
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
-    Py_ssize_t panel_end) noexcept nogil
+    Py_ssize_t panel_end, real *scratch) noexcept nogil
 
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,

@@ -10,19 +10,23 @@ cdef extern from "gemm_tile.h" nogil:
     enum:
         PANEL_BYTES
         FAR_BYTES
-        TILE_ROWS
-        TALL_ROWS
         ROW_PANELS
         TILE_VECTORS
         VEC_BYTES
-    void gemm_tile_f32(int rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
-                       Py_ssize_t a_k, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel,
-                       float *c, Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate,
-                       const float *bias, bint relu, const float *gate, Py_ssize_t ldg) noexcept
-    void gemm_tile_f64(int rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
-                       Py_ssize_t a_k, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel,
-                       double *c, Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate,
-                       const double *bias, bint relu, const double *gate, Py_ssize_t ldg) noexcept
+    void gemm_column_f32(
+        Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
+        Py_ssize_t a_k, bint packed, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c,
+        Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu,
+        const float *gate, Py_ssize_t ldg) noexcept
+    void gemm_column_f64(
+        Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
+        Py_ssize_t a_k, bint packed, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c,
+        Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu,
+        const double *gate, Py_ssize_t ldg) noexcept
+    void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
+                       Py_ssize_t a_row, Py_ssize_t a_k) noexcept
+    void gemm_pack_f64(Py_ssize_t rows, Py_ssize_t k, double *out, const double *a,
+                       Py_ssize_t a_row, Py_ssize_t a_k) noexcept
     void row_tile_f32(int panels, Py_ssize_t k, const float *a, const float *b,
                       Py_ssize_t b_panel, float *c, bint accumulate, const float *bias,
                       bint relu) noexcept
@@ -49,6 +53,8 @@ cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
     NEAR_BYTES = 256 << 10  # so much of the left operand stays near while all panels pass
+    PACK_PANELS = 60        # from here on it pays to copy a product's rows together
+    PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
 
 
@@ -62,66 +68,40 @@ cdef inline Py_ssize_t blocks_of(Py_ssize_t rows, Py_ssize_t row_bytes) noexcept
     return max((rows * row_bytes + NEAR_BYTES - 1) // NEAR_BYTES, 1)
 
 
-cdef inline Py_ssize_t even_part(Py_ssize_t left, Py_ssize_t parts) noexcept nogil:
-    """The next of so many even parts: 32 rows are cut as 6, 6, 5, 5, 5, 5.
-
-    A last tile of two rows would waste its registers.
-    """
-    return left // parts + (left % parts != 0)
-
-
 cdef inline void product(
     Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t k, const real *a, Py_ssize_t a_row,
-    Py_ssize_t a_k, const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc,
-    Py_ssize_t c_panel, bint accumulate, const real *bias, bint relu, const real *gate,
-    Py_ssize_t ldg, bint packed,
+    Py_ssize_t a_k, bint packed, const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c,
+    Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const real *bias, bint relu,
+    const real *gate, Py_ssize_t ldg,
 ) noexcept nogil:
-    """Some panels of a product with any number of rows: all rows pass a tile's width of them.
-
-    b and c are in panels, `b_panel` and `c_panel` apart. Of `packed` tiles (`pack`) a_row and a_k
-    say nothing.
-    """
+    """Some panels of a product: all rows pass a tile's width of them, then the next."""
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t column = 0, row, height, vectors, tiles, t, most
-    cdef const real *left
+    cdef Py_ssize_t column = 0, vectors
     cdef const real *right
     cdef real *out
     while column < panels * full:
         vectors = min((panels * full - column) // lanes, TILE_VECTORS)
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
-        most = TALL_ROWS if vectors == 1 and not packed else TILE_ROWS
-        tiles = (rows + most - 1) // most
-        row = 0
-        for t in range(tiles):
-            height = even_part(rows - row, tiles - t)
-            left = a + row * (k if packed else a_row)
-            if real is float:
-                gemm_tile_f32(height, vectors, k, left, 1 if packed else a_row,
-                              height if packed else a_k, right, b_k, b_panel, out, ldc, c_panel,
-                              accumulate, NULL if bias == NULL else bias + column, relu,
-                              NULL if gate == NULL else gate + row * ldg + column, ldg)
-            else:
-                gemm_tile_f64(height, vectors, k, left, 1 if packed else a_row,
-                              height if packed else a_k, right, b_k, b_panel, out, ldc, c_panel,
-                              accumulate, NULL if bias == NULL else bias + column, relu,
-                              NULL if gate == NULL else gate + row * ldg + column, ldg)
-            out += height * ldc
-            row += height
+        if real is float:
+            gemm_column_f32(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
+                            c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
+                            NULL if gate == NULL else gate + column, ldg)
+        else:
+            gemm_column_f64(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
+                            c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
+                            NULL if gate == NULL else gate + column, ldg)
         column += vectors * lanes
 
 
 cdef inline void pack(
-    Py_ssize_t rows, Py_ssize_t k, real *out, const real *a, Py_ssize_t a_k) noexcept nogil:
-    """A left operand whose rows follow each other (a_row is 1), as `product` cuts it in tiles."""
-    cdef Py_ssize_t tiles = (rows + TILE_ROWS - 1) // TILE_ROWS, row = 0, height, t
-    for t in range(tiles):
-        height = even_part(rows - row, tiles - t)
-        if real is float:
-            pack_tile_f32(height, k, out + row * k, a + row, a_k)
-        else:
-            pack_tile_f64(height, k, out + row * k, a + row, a_k)
-        row += height
+    Py_ssize_t rows, Py_ssize_t k, real *out, const real *a, Py_ssize_t a_row, Py_ssize_t a_k,
+) noexcept nogil:
+    """A left operand copied together, as `product` reads it."""
+    if real is float:
+        gemm_pack_f32(rows, k, out, a, a_row, a_k)
+    else:
+        gemm_pack_f64(rows, k, out, a, a_row, a_k)
 
 
 cdef inline void single_row(
@@ -146,16 +126,19 @@ cdef inline void single_row(
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
-    Py_ssize_t panel_end,
+    Py_ssize_t panel_end, real *scratch,
 ) noexcept nogil:
     """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs.
 
-    With `relu`, what is below zero becomes zero.
+    With `relu`, what is below zero becomes zero. Where so many rows pass so many panels that it
+    pays, rows are copied together for the tiles, into `scratch`: NEAR_BYTES and one row's block
+    more; with NULL they are not.
     """
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
+    cdef const real *left
     cdef const real *right
-    cdef bint last
+    cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
     weight += panel_begin * full * inputs
     out += panel_begin * full
     while True:
@@ -172,9 +155,12 @@ cdef void dense_forward(
             row = 0
             for block in range(blocks):
                 end = rows * (block + 1) // blocks
-                product(end - row, panels, k, x + row * ldx + begin, ldx, 1, right, full,
-                        full * inputs, out + row * ldo, ldo, full, begin > 0,
-                        bias if last else NULL, relu and last, NULL, 0, False)
+                left = x + row * ldx + begin
+                if packed:
+                    pack(end - row, k, scratch, left, ldx, 1)
+                product(end - row, panels, k, <const real *>scratch if packed else left, ldx, 1,
+                        packed, right, full, full * inputs, out + row * ldo, ldo, full, begin > 0,
+                        bias if last else NULL, relu and last, NULL, 0)
                 row = end
         begin += k
         if last:
@@ -258,11 +244,10 @@ cdef void dense_backward_input(
             row = 0
             for block in range(blocks):
                 end = rows * (block + 1) // blocks
-                product(end - row, panels, k, dz + row * ldz + begin, ldz, 1, scratch, full,
-                        apart, dx + row * lddx + panel * full, lddx, full,
+                product(end - row, panels, k, dz + row * ldz + begin, ldz, 1, False,
+                        <const real *>scratch, full, apart, dx + row * lddx + panel * full, lddx, full,
                         begin > 0, NULL, False,
-                        gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg,
-                        False)
+                        gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg)
                 row = end
             begin += k
         panel += panels
@@ -286,10 +271,10 @@ cdef void dense_backward_weight(
         k = min(rows - begin, ROW_BLOCK)
         far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
         if far:
-            pack(inputs, k, scratch, x + begin * ldx, ldx)
-        product(inputs, panels, k, <const real *>scratch if far else x + begin * ldx, 1, ldx,
+            pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
+        product(inputs, panels, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
                 dz + begin * ldz, ldz, full, dweight, full, dweight_panel, accumulate or begin > 0,
-                NULL, False, NULL, 0, far)
+                NULL, False, NULL, 0)
         begin += k
         if begin >= rows:
             return
@@ -304,8 +289,8 @@ cdef void dense_backward_bias(
     cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
     while True:
         k = min(rows - begin, ROW_BLOCK)
-        product(1, panels, k, &one, 0, 0, dz + begin * ldz, ldz, full, dbias, 0, full,
-                accumulate or begin > 0, NULL, False, NULL, 0, False)
+        product(1, panels, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
+                accumulate or begin > 0, NULL, False, NULL, 0)
         begin += k
         if begin >= rows:
             return

@@ -44,6 +44,14 @@
 #define UNROLL _Pragma("GCC unroll 12")
 #define TILE_INLINE static inline __attribute__((always_inline))
 
+/* How many tiles some rows are cut in, and the next of so many even parts: 32 rows are cut as 6, 6,
+   5, 5, 5, 5, for a last tile of two rows would waste its registers. */
+static inline ptrdiff_t tiles_of(ptrdiff_t rows, int most) { return (rows + most - 1) / most; }
+static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
+{
+    return (left + parts - 1) / parts;
+}
+
 #define DEFINE_TILE(S, T)                                                                          \
     TILE_INLINE void tile_##S(const int rows, const int vectors, ptrdiff_t k, const T *a,          \
                               ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k,           \
@@ -86,16 +94,27 @@
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    /* The variant for (rows, vectors): rows from 1 to TILE_ROWS, of a single vector TALL_ROWS. */  \
-    static void gemm_tile_##S(int rows, int vectors, ptrdiff_t k, const T *a, ptrdiff_t a_row,     \
-                              ptrdiff_t a_k, const T *b, ptrdiff_t b_k, ptrdiff_t b_panel, T *c,   \
-                              ptrdiff_t ldc, ptrdiff_t c_panel, int accumulate, const T *bias,     \
-                              int relu, const T *gate, ptrdiff_t ldg)                              \
+    /* All rows of c past some vectors of b, in tiles of even height. Of a `packed` left operand    \
+     * (gemm_pack) a_row and a_k say nothing. */                                                   \
+    static void gemm_column_##S(ptrdiff_t rows, int vectors, ptrdiff_t k, const T *a,              \
+                                ptrdiff_t a_row, ptrdiff_t a_k, int packed, const T *b,            \
+                                ptrdiff_t b_k, ptrdiff_t b_panel, T *c, ptrdiff_t ldc,             \
+                                ptrdiff_t c_panel, int accumulate, const T *bias, int relu,        \
+                                const T *gate, ptrdiff_t ldg)                                      \
     {                                                                                              \
-        switch (rows * 8 + vectors) {                                                              \
-            TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                            \
-            TILE_VARIANTS(S, 4) TILE_VARIANTS(S, 5) TILE_VARIANTS(S, 6)                            \
-            TALL_VARIANTS(S)                                                                       \
+        ptrdiff_t tiles = tiles_of(rows, vectors == 1 && !packed ? TALL_ROWS : TILE_ROWS);         \
+        for (; tiles; tiles--) {                                                                   \
+            const int height = (int)even_part(rows, tiles);                                        \
+            const ptrdiff_t row = packed ? 1 : a_row, step = packed ? height : a_k;                \
+            switch (height * 8 + vectors) {                                                        \
+                TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                        \
+                TILE_VARIANTS(S, 4) TILE_VARIANTS(S, 5) TILE_VARIANTS(S, 6)                        \
+                TALL_VARIANTS(S)                                                                   \
+            }                                                                                      \
+            a += height * (packed ? k : a_row);                                                    \
+            c += height * ldc;                                                                     \
+            if (gate) gate += height * ldg;                                                        \
+            rows -= height;                                                                        \
         }                                                                                          \
     }
 
@@ -140,24 +159,35 @@
 #endif
 
 #define DEFINE_PACK(S, T)                                                                          \
-    /* out[p, i] = a[i + p * a_k] for p < k and i < rows: a tile's left operand copied together. */ \
-    static void pack_tile_##S(int rows, ptrdiff_t k, T *out, const T *a, ptrdiff_t a_k)            \
+    /* A left operand copied together, tile by tile: a tile's column of rows, then the next. */    \
+    static void gemm_pack_##S(ptrdiff_t rows, ptrdiff_t k, T *out, const T *a, ptrdiff_t a_row,    \
+                              ptrdiff_t a_k)                                                       \
     {                                                                                              \
-        switch (rows) {                                                                            \
-            PACK_CASE(T, 1) PACK_CASE(T, 2) PACK_CASE(T, 3)                                        \
-            PACK_CASE(T, 4) PACK_CASE(T, 5) PACK_CASE(T, 6)                                        \
+        for (ptrdiff_t tiles = tiles_of(rows, TILE_ROWS); tiles; tiles--) {                        \
+            const ptrdiff_t height = even_part(rows, tiles);                                       \
+            switch (height) {                                                                      \
+                PACK_CASE(T, 1) PACK_CASE(T, 2) PACK_CASE(T, 3)                                    \
+                PACK_CASE(T, 4) PACK_CASE(T, 5) PACK_CASE(T, 6)                                    \
+            }                                                                                      \
+            a += height * a_row;                                                                   \
+            out += height * k;                                                                     \
+            rows -= height;                                                                        \
         }                                                                                          \
     }
 
 #define PACK_CASE(T, R)                                                                            \
     case R:                                                                                        \
-        for (ptrdiff_t p = 0; p < k; p++, out += R, a += a_k)                                      \
-            __builtin_memcpy(out, a, R * sizeof(T));                                               \
+        if (a_row == 1)                                                                            \
+            for (ptrdiff_t p = 0; p < k; p++)                                                      \
+                __builtin_memcpy(out + p * R, a + p * a_k, R * sizeof(T));                         \
+        else                                                                                       \
+            for (ptrdiff_t p = 0; p < k; p++)                                                      \
+                UNROLL for (int i = 0; i < R; i++) out[p * R + i] = a[i * a_row + p * a_k];        \
         break;
 
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
-        tile_##S(R, V, k, a, a_row, a_k, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu, \
+        tile_##S(R, V, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu,  \
                  gate, ldg);                                                                       \
         break;
 
