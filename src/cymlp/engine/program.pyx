@@ -108,7 +108,8 @@ cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) no
     if s.op == DENSE_UPDATE:            # the gradient, and the rows of the inputs
         inputs = min(s.inputs, <Py_ssize_t>SQUARE * UNIT_INPUTS)
         most = min(padded_to(s.outputs * item, PANEL_BYTES), SQUARE * most)
-        return inputs * (most + padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES))
+        features = padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES)
+        return max(inputs * (most + features), <Py_ssize_t>SQUARE * UNIT_PANELS * PANEL_BYTES)
     return most                         # the gradient of some columns
 
 
