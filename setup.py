@@ -44,7 +44,8 @@ CPU_MODULE = KERNELS / "cpu.pyx"
 THREADS_MODULE = PACKAGE / "engine" / "threads.pyx"
 
 # Modules of the engine that every call passes. The others are glue: -O3 makes it larger by half.
-SHORT_WAY = {"gate", "memory", "runtime", "running", "sources", "steps", "threads", "walk"}
+SHORT_WAY = {"gate", "memory", "runtime", "running", "short_way", "sources", "steps", "threads",
+             "walk"}
 
 # Reordering of sums (-ffast-math) and contraction would let the bits depend on the level. The
 # two -fno- flags change no result; they only drop errno and floating-point traps.

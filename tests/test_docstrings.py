@@ -7,11 +7,15 @@ import pkgutil
 import pytest
 
 import cymlp
+from cymlp import kernels
 
 
 def module_names():
+    """All modules but those of instruction-set levels that this processor cannot run."""
     for module in pkgutil.walk_packages(cymlp.__path__, "cymlp.", onerror=lambda name: None):
-        if not module.name.endswith("__main__"):
+        level = module.name.removeprefix("cymlp.kernels.").split(".")[0]
+        foreign = level in kernels._LEVEL_NAMES and level not in kernels.levels
+        if not (foreign or module.name.endswith("__main__")):
             yield module.name
 
 

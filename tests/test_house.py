@@ -178,7 +178,7 @@ def test_every_public_function_has_a_docstring_with_an_example(name, value):
 
 def test_public_methods_of_a_network_are_in_the_list():
     listed = {name.split(".")[1] for name, _ in public_functions() if name.startswith("Network.")}
-    found = {name for name, _ in inspect.getmembers(cymlp.Network, inspect.isfunction)
+    found = {name for name, _ in inspect.getmembers(cymlp.Network, inspect.isroutine)
              if not name.startswith("_")}
     assert found == listed
 

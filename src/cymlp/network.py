@@ -12,6 +12,7 @@ from .arrays import as_input, as_output, as_target, as_weight, class_weighted, w
 from .checks import as_integer, as_text
 from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
                          check_output)
+from .engine import short_way
 from .engine.program import Program
 from .engine.runtime import Engine
 from .keeping import Keeping
@@ -192,57 +193,9 @@ class Network(Keeping):
 
     # -- running -----------------------------------------------------------------------------
 
-    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities for classification, values for regression.
-
-        Parameters
-        ----------
-        X : array_like of shape (n, in_features)
-            Rows, of any real dtype, order and stride.
-        out : numpy.ndarray of shape (n, out_features) and the network's dtype, optional
-            Where the result goes; it must not overlap `X`.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n, out_features)
-            `out`, or a new array.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> net = cymlp.mlp(3, [4], 2, task="multiclass", rng=0)
-        >>> probabilities = net.predict([[0.0, 1.0, 2.0]])
-        >>> probabilities.shape, round(float(probabilities.sum()), 6)
-        ((1, 2), 1.0)
-        """
-        result = self._engine.try_predict(True, X, out)
-        return self._run_forward("predict", X, out) if result is None else result
-
-    def forward(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """Like :meth:`predict`, but before the output activation: the logits.
-
-        Parameters
-        ----------
-        X : array_like of shape (n, in_features)
-            Rows, of any real dtype, order and stride.
-        out : numpy.ndarray of shape (n, out_features) and the network's dtype, optional
-            Where the result goes; it must not overlap `X`.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n, out_features)
-            `out`, or a new array.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> net = cymlp.mlp(3, [], 1, task="binary", rng=0)
-        >>> net.parameters["0.weight"] = [[1.0], [1.0], [0.0]]
-        >>> net.forward([[0.5, 1.0, 2.0]])
-        array([[1.5]], dtype=float32)
-        """
-        result = self._engine.try_predict(False, X, out)
-        return self._run_forward("forward", X, out) if result is None else result
+    predict = short_way.predict
+    forward = short_way.forward
+    train_step = short_way.train_step
 
     def _run_forward(self, kind: str, X: Any, out: Any) -> np.ndarray:
         X = as_input(X, self.in_features)
@@ -259,38 +212,7 @@ class Network(Keeping):
         weight = class_weighted(y, labels, weight, class_weight, self.loss, self.out_features)
         return X, y, weight, labels
 
-    def train_step(self, X: Any, y: Any, sample_weight: Any = None, *,
-                   class_weight: Any = None) -> float:
-        """One step of the optimizer on one batch.
-
-        Parameters
-        ----------
-        X : array_like of shape (n, in_features)
-            The batch.
-        y : array_like of shape (n,) or (n, out_features)
-            Its targets; see :meth:`fit`.
-        sample_weight : array_like of shape (n,), optional
-            A weight for each row.
-        class_weight : dict, array_like or "balanced", optional
-            A weight for each class; see :meth:`fit`.
-
-        Returns
-        -------
-        float
-            The mean loss before the step.
-
-        Examples
-        --------
-        >>> import cymlp
-        >>> net = cymlp.mlp(1, [], 1, task="regression", optimizer=cymlp.SGD(0.5), rng=0)
-        >>> net.parameters["0.weight"] = [[0.0]]
-        >>> net.train_step([[1.0]], [1.0]), net.train_step([[1.0]], [1.0])
-        (1.0, 1.0)
-        """
-        if sample_weight is None and class_weight is None and not self._ignores:
-            loss = self._engine.try_train_step(X, y)
-            if loss is not None:
-                return loss
+    def _run_step(self, X: Any, y: Any, sample_weight: Any, class_weight: Any) -> float:
         X, y, sample_weight, labels = self._learning_arrays(X, y, sample_weight, class_weight)
         program = self._program("train", X.shape[0], labels, sample_weight is not None)
         return self._engine.train_step(program, X, y, sample_weight, labels)

@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,8 +32,6 @@ class Engine:
     def check(
         self, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,
     ) -> None: ...
-    def try_predict(self, predict: bool, x: Any, out: Any) -> NDArray | None: ...
-    def try_train_step(self, x: Any, y: Any) -> float | None: ...
     def predict(self, program: Program, x: NDArray, out: NDArray) -> None: ...
     def train_step(
         self, program: Program, x: NDArray, target: NDArray, weight: NDArray | None, labels: bool,

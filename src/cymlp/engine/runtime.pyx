@@ -8,8 +8,8 @@ from cpython.ref cimport PyObject
 from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
-from cymlp.engine.binding cimport common_kernels, kernels_t, typed_kernels
-from cymlp.engine.call cimport MAX_GROUPS, MAX_HYPER, MAX_STATES, call_t
+from cymlp.engine.binding cimport typed_kernels
+from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, call_t
 from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
                                     take_weight)
 from cymlp.engine.gate cimport Gate
@@ -19,7 +19,7 @@ from cymlp.engine.lbfgs cimport lbfgs_run, search_t
 from cymlp.engine.place cimport check_place, enter_place, leave_place
 from cymlp.engine.program cimport Program
 from cymlp.engine.running cimport raise_again, run_call
-from cymlp.engine.sources cimport are_apart, describe, is_plain
+from cymlp.engine.sources cimport describe
 from cymlp.engine.threads cimport team_job, thread_count
 from cymlp.engine.walk cimport batch_job, predict_job, train_job
 from cymlp.kernels.data cimport source_t
@@ -35,21 +35,7 @@ cdef enum:
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000
-    # The kinds of calls that go the short way, and their programs: for 1, 2, 4, ... 4096 rows.
-    FORWARD = 0
-    PREDICT = 1
-    STEP_LABELS = 2
-    STEP_DENSE = 3
-    KINDS = 4
-    SIZES = 13
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
-
-cdef inline Py_ssize_t size_of(long long rows) noexcept nogil:
-    """Which of the programs for 1, 2, 4, ... rows serves so many."""
-    cdef Py_ssize_t size = 0
-    while size < SIZES - 1 and 1LL << size < rows:
-        size += 1
-    return size
 
 
 cdef class Engine:
@@ -78,37 +64,6 @@ cdef class Engine:
     key : int
         64 bits that the random numbers of dropout and shuffling come from.
     """
-
-    cdef Memory arena
-    cdef readonly Py_ssize_t parameter_bytes
-    cdef readonly object dtype
-    cdef int code
-    cdef int type
-    cdef Py_ssize_t item
-    cdef const kernels_t *kernels
-    cdef int optimizer
-    cdef double hyper[MAX_GROUPS * MAX_HYPER]
-    cdef int groups
-    cdef Py_ssize_t state_offset[MAX_STATES]
-    cdef Py_ssize_t in_features
-    cdef Py_ssize_t out_features
-    cdef Py_ssize_t target_features
-    cdef double low
-    cdef double high
-    cdef bint whole
-    cdef bint takes_labels
-    cdef readonly unsigned long long key
-    cdef public long long step
-    cdef public long long epoch
-    cdef public cnp.ndarray decay_schedule      # of the weight decay
-    cdef public int decay               # its number among the hyperparameters
-    cdef public cnp.ndarray schedule    # of the learning rate, in numbers; None: none
-    cdef public double rate_factor      # what the learning rate is multiplied with besides
-    cdef public list codes              # (column, number of codes) that embeddings take
-    cdef readonly int last_threads      # how many the last call has used (for tests)
-    cdef readonly tuple last_sums   # of an epoch: see cymlp.data
-    cdef Gate gate
-    cdef list known                     # programs of calls that go the short way
 
     def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
                  out_features, target_features, limits, takes_labels, key):
@@ -327,51 +282,6 @@ cdef class Engine:
         call.out_column_stride = cnp.PyArray_STRIDE(out, 1)
         self._run(call, program, predict_job, threads)
         return program.give_back(memory)
-
-    # -- the short way: what plain arrays need no closer look for -------------------------------
-
-    def try_predict(self, bint predict, x, out):
-        """Results for a plain array by a program that is known, in `out` or in a new array.
-
-        Returns None, with nothing done, where there is no such program, or where `x` or `out` is
-        anything but a contiguous array of the very shape, apart from each other.
-        """
-        cdef Program program
-        cdef cnp.npy_intp shape[2]
-        if not is_plain(x, 2) or cnp.PyArray_DIM(x, 1) != self.in_features:
-            return None
-        shape[0], shape[1] = cnp.PyArray_DIM(x, 0), self.out_features
-        program = self.known[size_of(shape[0]) * KINDS + (PREDICT if predict else FORWARD)]
-        if program is None:
-            return None
-        if out is None:
-            out = cnp.PyArray_EMPTY(2, shape, self.type, False)
-        elif not (is_plain(out, 2) and cnp.PyArray_ISWRITEABLE(out)
-                  and cnp.PyArray_TYPE(out) == self.type
-                  and cnp.PyArray_DIM(out, 0) == shape[0]
-                  and cnp.PyArray_DIM(out, 1) == shape[1] and are_apart(x, out)):
-            return None
-        self._predict(program, x, out)
-        return out
-
-    def try_train_step(self, x, y):
-        """The loss of a training step on plain arrays, or None; see `try_predict`."""
-        cdef Program program
-        cdef Py_ssize_t rows
-        cdef bint labels = False
-        if not is_plain(x, 2) or cnp.PyArray_DIM(x, 1) != self.in_features:
-            return None
-        if is_plain(y, 1):
-            labels = self.takes_labels
-            if not labels and self.target_features > 1:
-                return None
-        elif not is_plain(y, 2) or cnp.PyArray_DIM(y, 1) != self.target_features:
-            return None
-        rows = cnp.PyArray_DIM(x, 0)
-        program = self.known[size_of(rows) * KINDS + (STEP_LABELS if labels else STEP_DENSE)]
-        if program is None or rows == 0 or rows != cnp.PyArray_DIM(y, 0):
-            return None
-        return self._train_step(program, x, y, None, labels)
 
     cdef Memory _run_batch(self, Program program, cnp.ndarray x, cnp.ndarray target, weight,
                            bint labels):
