@@ -47,7 +47,7 @@ static void report(const char *name, const void *data, size_t size)
                 gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1, 0,                         \
                               b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,     \
                               c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,                 \
-                              rows % 3 ? NULL : gate + j, COLUMNS);                                \
+                              rows % 3 ? NULL : gate + j, COLUMNS, NULL);                          \
             report("tile " #S, c, sizeof c);                                                       \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \

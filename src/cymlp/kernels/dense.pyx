@@ -17,12 +17,12 @@ cdef extern from "gemm_tile.h" nogil:
         Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
         Py_ssize_t a_k, bint packed, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c,
         Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu,
-        const float *gate, Py_ssize_t ldg) noexcept
+        const float *gate, Py_ssize_t ldg, const float *next) noexcept
     void gemm_column_f64(
         Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
         Py_ssize_t a_k, bint packed, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c,
         Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu,
-        const double *gate, Py_ssize_t ldg) noexcept
+        const double *gate, Py_ssize_t ldg, const double *next) noexcept
     void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
                        Py_ssize_t a_row, Py_ssize_t a_k) noexcept
     void gemm_pack_f64(Py_ssize_t rows, Py_ssize_t k, double *out, const double *a,
@@ -77,20 +77,25 @@ cdef inline void product(
     """Some panels of a product: all rows pass a tile's width of them, then the next."""
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t column = 0, vectors
+    cdef bint streams = b_k == full         # b is a weight, whose next panel is known
     cdef const real *right
+    cdef const real *next
     cdef real *out
     while column < panels * full:
         vectors = min((panels * full - column) // lanes, TILE_VECTORS)
+        next = NULL
+        if streams and column + vectors * lanes < panels * full:
+            next = b + (column // full + 1) * b_panel
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
         if real is float:
             gemm_column_f32(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg)
+                            NULL if gate == NULL else gate + column, ldg, next)
         else:
             gemm_column_f64(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg)
+                            NULL if gate == NULL else gate + column, ldg, next)
         column += vectors * lanes
 
 
@@ -105,21 +110,31 @@ cdef inline void pack(
 
 
 cdef inline void single_row(
-    Py_ssize_t panels, Py_ssize_t k, const real *x, const real *weight, Py_ssize_t weight_panel,
-    real *out, bint accumulate, const real *bias, bint relu,
+    Py_ssize_t panels, Py_ssize_t inputs, const real *x, const real *weight, real *out,
+    const real *bias, bint relu,
 ) noexcept nogil:
-    """One row times some panels."""
-    cdef Py_ssize_t full = columns_of(out), panel = 0, count
+    """One row times some panels, each of which is read from end to end."""
+    cdef Py_ssize_t full = columns_of(out), apart = full * inputs
+    cdef Py_ssize_t panel = 0, count, begin, k
+    cdef bint last
     while panel < panels:
         count = min(panels - panel, ROW_PANELS)
-        if real is float:
-            row_tile_f32(count, k, x, weight + panel * weight_panel, weight_panel,
-                         out + panel * full, accumulate,
-                         NULL if bias == NULL else bias + panel * full, relu)
-        else:
-            row_tile_f64(count, k, x, weight + panel * weight_panel, weight_panel,
-                         out + panel * full, accumulate,
-                         NULL if bias == NULL else bias + panel * full, relu)
+        begin = 0
+        last = False
+        while not last:
+            k = min(inputs - begin, FEATURE_BLOCK)
+            last = begin + k == inputs
+            if real is float:
+                row_tile_f32(count, k, x + begin, weight + panel * apart + begin * full, apart,
+                             out + panel * full, begin > 0,
+                             bias + panel * full if last and bias != NULL else NULL,
+                             relu and last)
+            else:
+                row_tile_f64(count, k, x + begin, weight + panel * apart + begin * full, apart,
+                             out + panel * full, begin > 0,
+                             bias + panel * full if last and bias != NULL else NULL,
+                             relu and last)
+            begin += k
         panel += count
 
 
@@ -137,31 +152,28 @@ cdef void dense_forward(
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
     cdef const real *left
-    cdef const real *right
     cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
     weight += panel_begin * full * inputs
     out += panel_begin * full
+    if bias != NULL:
+        bias += panel_begin * full
+    if rows == 1:
+        single_row(panels, inputs, x, weight, out, bias, relu)
+        return
     while True:
         k = min(inputs - begin, FEATURE_BLOCK)
         last = begin + k == inputs
-        right = weight + begin * full
-        if last and bias != NULL:
-            bias += panel_begin * full
-        if rows == 1:
-            single_row(panels, k, x + begin, right, full * inputs, out, begin > 0,
-                       bias if last else NULL, relu and last)
-        else:
-            blocks = blocks_of(rows, k * sizeof(real))
-            row = 0
-            for block in range(blocks):
-                end = rows * (block + 1) // blocks
-                left = x + row * ldx + begin
-                if packed:
-                    pack(end - row, k, scratch, left, ldx, 1)
-                product(end - row, panels, k, <const real *>scratch if packed else left, ldx, 1,
-                        packed, right, full, full * inputs, out + row * ldo, ldo, full, begin > 0,
-                        bias if last else NULL, relu and last, NULL, 0)
-                row = end
+        blocks = blocks_of(rows, k * sizeof(real))
+        row = 0
+        for block in range(blocks):
+            end = rows * (block + 1) // blocks
+            left = x + row * ldx + begin
+            if packed:
+                pack(end - row, k, scratch, left, ldx, 1)
+            product(end - row, panels, k, <const real *>scratch if packed else left, ldx, 1,
+                    packed, weight + begin * full, full, full * inputs, out + row * ldo, ldo, full,
+                    begin > 0, bias if last else NULL, relu and last, NULL, 0)
+            row = end
         begin += k
         if last:
             return

@@ -36,8 +36,12 @@
 #define IN_PANELS(v, lanes, panel) ((v) * (panel))
 #define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
     TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
+/* Four panels at a time are a stream that every processor foresees. */
+#define BRING(place, step)
 #else /* no tile is a single vector wide */
 #define TALL_ROWS TILE_ROWS
+/* Short panels are not: each tile brings a share of the next one near, a little in every turn. */
+#define BRING(place, step) __builtin_prefetch(place, 0, 2); place += step;
 #define IN_PANELS(v, lanes, panel) ((v) * (lanes))
 #define TALL_VARIANTS(S)
 #endif
@@ -57,7 +61,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
                               ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k,           \
                               ptrdiff_t b_panel, T *c, ptrdiff_t ldc, ptrdiff_t c_panel,           \
                               int accumulate, const T *bias, int relu, const T *gate,              \
-                              ptrdiff_t ldg)                                                       \
+                              ptrdiff_t ldg, const char *soon, ptrdiff_t soon_step)                \
     {                                                                                              \
         vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
         if (k >= LONG_CHAIN)                                                                       \
@@ -70,6 +74,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
             vec_##S right[TILE_VECTORS];                                                           \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
                 right[v] = vec_load_##S(b + IN_PANELS(v, VEC_LANES_##S, b_panel));                 \
+            BRING(soon, soon_step)                                                                 \
             UNROLL for (int i = 0; i < rows; i++) {                                                \
                 const vec_##S left = vec_set_##S(a[i * a_row]);                                    \
                 UNROLL for (int v = 0; v < vectors; v++)                                           \
@@ -95,14 +100,16 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
     }                                                                                              \
                                                                                                    \
     /* All rows of c past some vectors of b, in tiles of even height. Of a `packed` left operand    \
-     * (gemm_pack) a_row and a_k say nothing. */                                                   \
+     * (gemm_pack) a_row and a_k say nothing. `next` is the panel that comes next (NULL: none). */ \
     static void gemm_column_##S(ptrdiff_t rows, int vectors, ptrdiff_t k, const T *a,              \
                                 ptrdiff_t a_row, ptrdiff_t a_k, int packed, const T *b,            \
                                 ptrdiff_t b_k, ptrdiff_t b_panel, T *c, ptrdiff_t ldc,             \
                                 ptrdiff_t c_panel, int accumulate, const T *bias, int relu,        \
-                                const T *gate, ptrdiff_t ldg)                                      \
+                                const T *gate, ptrdiff_t ldg, const T *next)                       \
     {                                                                                              \
         ptrdiff_t tiles = tiles_of(rows, vectors == 1 && !packed ? TALL_ROWS : TILE_ROWS);         \
+        const ptrdiff_t soon_step = next && tiles ? PANEL_BYTES / tiles : 0;                       \
+        const char *soon = next ? (const char *)next : (const char *)c;                            \
         for (; tiles; tiles--) {                                                                   \
             const int height = (int)even_part(rows, tiles);                                        \
             const ptrdiff_t row = packed ? 1 : a_row, step = packed ? height : a_k;                \
@@ -114,6 +121,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
             a += height * (packed ? k : a_row);                                                    \
             c += height * ldc;                                                                     \
             if (gate) gate += height * ldg;                                                        \
+            soon += k * soon_step;                                                                 \
             rows -= height;                                                                        \
         }                                                                                          \
     }
@@ -188,7 +196,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
         tile_##S(R, V, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu,  \
-                 gate, ldg);                                                                       \
+                 gate, ldg, soon, soon_step);                                                      \
         break;
 
 #if TILE_VECTORS == 4
