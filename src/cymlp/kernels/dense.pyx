@@ -77,14 +77,13 @@ cdef inline void product(
     """Some panels of a product: all rows pass a tile's width of them, then the next."""
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t column = 0, vectors
-    cdef bint streams = b_k == full         # b is a weight, whose next panel is known
     cdef const real *right
     cdef const real *next
     cdef real *out
     while column < panels * full:
         vectors = min((panels * full - column) // lanes, TILE_VECTORS)
         next = NULL
-        if streams and column + vectors * lanes < panels * full:
+        if column + vectors * lanes < panels * full:
             next = b + (column // full + 1) * b_panel
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full

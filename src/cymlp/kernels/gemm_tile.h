@@ -108,7 +108,9 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
                                 const T *gate, ptrdiff_t ldg, const T *next)                       \
     {                                                                                              \
         ptrdiff_t tiles = tiles_of(rows, vectors == 1 && !packed ? TALL_ROWS : TILE_ROWS);         \
-        const ptrdiff_t soon_step = next && tiles ? PANEL_BYTES / tiles : 0;                       \
+        const int streams = b_k == PANEL_BYTES / sizeof(T);                                        \
+        ptrdiff_t soon_step = !next || !tiles ? 0 : streams ? PANEL_BYTES / tiles                  \
+            : k >= LONG_CHAIN ? b_k * (ptrdiff_t)sizeof(T) : 0;                                    \
         const char *soon = next ? (const char *)next : (const char *)c;                            \
         for (; tiles; tiles--) {                                                                   \
             const int height = (int)even_part(rows, tiles);                                        \
@@ -122,6 +124,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
             c += height * ldc;                                                                     \
             if (gate) gate += height * ldg;                                                        \
             soon += k * soon_step;                                                                 \
+            if (!streams) soon = (const char *)c, soon_step = 0;                                   \
             rows -= height;                                                                        \
         }                                                                                          \
     }
