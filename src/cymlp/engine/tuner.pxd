@@ -4,11 +4,16 @@ More threads are not always faster: another process may hold a processor, two pr
 one, or the work may be too small. The bits do not depend on the number of threads, so it can be
 chosen by the clock: the seconds per row on one thread and on several are kept for each program and
 the cheaper is taken. The other is tried again now and then, more and more rarely as long as it
-loses. A trial is a few calls in a row, of which the first does not count: it wakes the team.
+loses. A trial is a few calls in a row, of which the first does not count: it wakes the team. While
+it loses but is still getting faster it goes on: virtual processors that have just been woken take
+some milliseconds to come to speed.
 """
 
 cdef enum:
-    TRIAL_CALLS = 4
+    FIRST_WINDOW = 3        # calls of a trial that count; each time it goes on twice as many
+    LAST_WINDOW = 48
+    HOPELESS = 4            # times as slow: not worth going on
+    STILL_FASTER = 95       # per cent of the part before: worth going on
     FIRST_PATIENCE = 16     # calls between two trials
     LAST_PATIENCE = 1024
     # Longer calls on several threads are not tried on one: whatever disturbs the threads then
@@ -19,15 +24,18 @@ ctypedef struct tuner_t:
     double cost[2]          # seconds per row: on one thread, on several; 0: not known yet
     int since_trial
     int patience
-    int trial_left          # calls of the trial that is under way
     bint trial_several
-    double trial_cost
+    int trial_window        # calls of the trial's present part, and how many of them are left
+    int trial_left
+    double trial_cost       # of these, added up
+    double trial_before     # mean of the part before; 0: this is the first
 
 
 cdef inline void tuner_try(tuner_t *tuner, bint several) noexcept nogil:
-    tuner.trial_left = TRIAL_CALLS
     tuner.trial_several = several
-    tuner.trial_cost = 0
+    tuner.trial_window = FIRST_WINDOW
+    tuner.trial_left = FIRST_WINDOW + 1
+    tuner.trial_cost = tuner.trial_before = 0
 
 
 cdef inline int tuner_choose(tuner_t *tuner, int wanted) noexcept nogil:
@@ -45,10 +53,20 @@ cdef inline int tuner_choose(tuner_t *tuner, int wanted) noexcept nogil:
     return wanted if several else 1
 
 
-cdef inline void tuner_end_trial(tuner_t *tuner) noexcept nogil:
+cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
+    """Part of a trial is over: go on, or decide."""
     cdef bint several = tuner.trial_several
     cdef double rival = tuner.cost[not several]
-    tuner.cost[several] = tuner.trial_cost / (TRIAL_CALLS - 1)
+    cdef double cost = tuner.trial_cost / tuner.trial_window
+    cdef bint first = tuner.trial_before == 0
+    if (0 < rival <= cost and tuner.trial_window < LAST_WINDOW
+            and cost < (HOPELESS * rival if first else STILL_FASTER * tuner.trial_before / 100)):
+        tuner.trial_before = cost
+        tuner.trial_window *= 2
+        tuner.trial_left = tuner.trial_window
+        tuner.trial_cost = 0
+        return
+    tuner.cost[several] = cost if first else min(cost, tuner.trial_before)
     tuner.since_trial = 0
     if rival == 0 or tuner.cost[several] < rival or tuner.patience == 0:
         tuner.patience = FIRST_PATIENCE
@@ -68,10 +86,10 @@ cdef inline void tuner_learn(
     elif tuner.trial_left > 0:
         if several == tuner.trial_several:      # it is not where the team was busy
             tuner.trial_left -= 1
-            if tuner.trial_left < TRIAL_CALLS - 1:
+            if tuner.trial_left < tuner.trial_window:
                 tuner.trial_cost += cost
             if tuner.trial_left == 0:
-                tuner_end_trial(tuner)
+                tuner_end_window(tuner)
     elif several == (tuner.cost[1] <= tuner.cost[0]):
         # The choice in force: smoothed, as a single call may be disturbed.
         tuner.cost[several] += 0.25 * (cost - tuner.cost[several])
