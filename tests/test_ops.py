@@ -313,7 +313,7 @@ def test_dense(dtype):
     rng = np.random.default_rng(3)
     shapes = [tuple(rng.choice(SIDES, 3)) for _ in range(60)]
     shapes += [(0, 3, 4), (3, 0, 4), (3, 4, 0), (0, 0, 0), (513, 5, 3), (5, 1025, 66),
-               (2, 70, 1030)]
+               (2, 70, 1030), (520, 1100, 70)]   # the last: rows of x are far apart
     for rows, inputs, outputs in shapes:
         x, weight = values((rows, inputs), dtype, 1), values((inputs, outputs), dtype, 2)
         bias, grad = values(outputs, dtype, 3), values((rows, outputs), dtype, 4)
