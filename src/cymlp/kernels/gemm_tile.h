@@ -13,6 +13,8 @@
    below zero becomes zero; with a `gate`, in rows of ldg, what stands where the gate is not above
    zero (relu's gradient, by its output).
 
+   In each turn of its loop a tile brings near what stands at `soon`, soon_step further every time.
+
    A single row has too few chains of its own to keep a processor busy: row_tile takes up to
    ROW_VECTORS vectors, of as many panels as they fill.
 
@@ -36,11 +38,12 @@
 #define IN_PANELS(v, lanes, panel) ((v) * (panel))
 #define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
     TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
-/* Four panels at a time are a stream that every processor foresees. */
+/* Not tried where a tile takes four panels at a time. */
 #define BRING(place, step)
 #else /* no tile is a single vector wide */
 #define TALL_ROWS TILE_ROWS
-/* Short panels are not: each tile brings a share of the next one near, a little in every turn. */
+/* No processor foresees which panel comes next, so each tile brings a share of it near, a little
+   in every turn of its loop. */
 #define BRING(place, step) __builtin_prefetch(place, 0, 2); place += step;
 #define IN_PANELS(v, lanes, panel) ((v) * (lanes))
 #define TALL_VARIANTS(S)
