@@ -99,9 +99,9 @@ CASES = {
     "panels-float64": Case([Dense(500, "sigmoid"), Dense(300), Dense(10)], 300, 45, 45,
                            task="regression", dtype="float64"),
     # Wide layers: rows are copied together for the tiles, but not where a thread has few.
-    "wide": Case([Dense(1100, "relu"), Dense(980), Dense(3)], 700, 230, 120),
-    "wide-float64": Case([Dense(1030, "tanh"), Dense(500), Dense(1)], 300, 230, 120,
-                         task="regression", dtype="float64"),
+    "wide": Case([Dense(970, "relu"), Dense(3)], 530, 200, 100),
+    "wide-float64": Case([Dense(490, "tanh"), Dense(1)], 100, 200, 100, task="regression",
+                         dtype="float64"),
     "norms": Case([Dense(91), BatchNorm(), Activation("relu"), Dense(91), LayerNorm(),
                    Dense(53, "tanh"), RMSNorm(), Dense(7)], 37, 1000, 520, weighted=True),
     "columns": Case([Dense(90), SwiGLU(), Dense(91), PReLU(), PReLU(shared=True), Scale(0.5),
