@@ -18,7 +18,7 @@ cdef enum:
     LAST_PATIENCE = 1024
     # Longer calls on several threads are not tried on one: whatever disturbs the threads then
     # costs them no more than their number gains.
-    LONG_MILLISECONDS = 20
+    LONG_MILLISECONDS = 8
 
 ctypedef struct tuner_t:
     double cost[2]          # seconds per row: on one thread, on several; 0: not known yet
@@ -67,7 +67,9 @@ cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
         tuner.trial_cost = 0
         return
     tuner.cost[several] = cost if first else min(cost, tuner.trial_before)
-    tuner.since_trial = 0
+    # The very first calls on several threads were also the first of their kind: where they lost
+    # they are tried once more, at once and as long as they get faster.
+    tuner.since_trial = 0 if tuner.patience != 0 or rival == 0 else FIRST_PATIENCE
     if rival == 0 or tuner.cost[several] < rival or tuner.patience == 0:
         tuner.patience = FIRST_PATIENCE
     else:
