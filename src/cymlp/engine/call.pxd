@@ -275,10 +275,11 @@ cdef inline Py_ssize_t padded(call_t *c, Py_ssize_t columns) noexcept nogil:
     return padded_to(columns, GRANULE_BYTES // c.item)
 
 
-cdef inline Py_ssize_t panels(call_t *c, Py_ssize_t columns) noexcept nogil:
-    return (columns * c.item + PANEL_BYTES - 1) // PANEL_BYTES
+cdef inline Py_ssize_t panels_of(Py_ssize_t columns, Py_ssize_t item) noexcept nogil:
+    """How many panels so many columns are in."""
+    return (columns * item + PANEL_BYTES - 1) // PANEL_BYTES
 
 
 cdef inline Py_ssize_t units_of(Py_ssize_t columns, Py_ssize_t item) noexcept nogil:
     """How many units of work lie beside each other in so many columns."""
-    return (columns * item + UNIT_PANELS * PANEL_BYTES - 1) // (UNIT_PANELS * PANEL_BYTES)
+    return (panels_of(columns, item) + UNIT_PANELS - 1) // UNIT_PANELS

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.call cimport PANEL_BYTES, ROW_BLOCK
+from cymlp.engine.call cimport PANEL_BYTES, ROW_BLOCK, panels_of
 from cymlp.engine.sources cimport describe, is_native
 from cymlp.engine.operands cimport borrow, give_back
 from cymlp.kernels.data cimport source_t
@@ -67,10 +67,6 @@ cdef int describe_matrix(dense_t *d, matrix_t *m, cnp.ndarray array, str name) e
                 and (s.column_stride == d.item or s.columns <= 1))
     m.leading = s.row_stride // d.item if m.direct else s.columns
     return 0
-
-
-cdef inline Py_ssize_t panels(dense_t *d, Py_ssize_t columns) noexcept nogil:
-    return (columns * d.item + PANEL_BYTES - 1) // PANEL_BYTES
 
 
 cdef inline Py_ssize_t piece(dense_t *d, matrix_t *m) noexcept:
@@ -154,7 +150,7 @@ cdef void forward(
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
                 d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, rows, 0,
-                panels(d, columns), NULL)
+                panels_of(columns, d.item), NULL)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -203,7 +199,7 @@ cdef void backward_input(
                 memset(d.result, 0, rows * GROUP_BYTES)
             d.kernels.dense_backward_input(
                 d.result, d.full, grad_output, leading, d.panel, NULL, 0, columns, d.outputs, rows,
-                0, panels(d, columns), d.transposed)
+                0, panels_of(columns, d.item), d.transposed)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -214,7 +210,7 @@ cdef void backward_weight(
     dense_t *d, char *out, Py_ssize_t row_stride, Py_ssize_t column_stride,
     Py_ssize_t input, Py_ssize_t inputs, Py_ssize_t output, Py_ssize_t outputs,
 ) noexcept nogil:
-    """The gradient by a rectangle of the weights, of one panel's width at most."""
+    """The gradient by a rectangle of the weights, as wide as what is packed at a time at most."""
     cdef Py_ssize_t width = PANEL_BYTES // d.item, row = 0, rows, leading, done, count
     cdef const char *x
     cdef source_t s
@@ -224,7 +220,8 @@ cdef void backward_weight(
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
         d.kernels.dense_backward_weight(d.result, inputs * width, x, leading, d.padded, d.full,
-                                        inputs, panels(d, outputs), rows, row > 0, d.transposed)
+                                        inputs, panels_of(outputs, d.item), rows, row > 0,
+                                        d.transposed)
         row += rows
         if row >= d.rows:
             break
@@ -246,7 +243,7 @@ cdef void backward_bias(
         rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
         s = part(&d.grad_output.source, row, rows, output, outputs)
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
-        d.kernels.dense_backward_bias(d.result, d.padded, d.full, panels(d, outputs), rows,
+        d.kernels.dense_backward_bias(d.result, d.padded, d.full, panels_of(outputs, d.item), rows,
                                       row > 0)
         row += rows
         if row >= d.rows:

@@ -195,7 +195,7 @@ cdef class Program:
         if s.split == BY_UNITS:
             self._cut(s, item)
         elif s.op == MAX_NORM:
-            s.units = (s.outputs * item + PANEL_BYTES - 1) // PANEL_BYTES
+            s.units = panels_of(s.outputs, item)
         elif s.split == BY_PIECES:
             s.units = self.piece_count
         self.step_count += 1

@@ -212,9 +212,9 @@ cdef void by_rows(
     if s.op >= FIRST_LAYER_OP:
         layer_by_rows(s, c, b, row, rows)
     elif s.op == DENSE_FORWARD:
-        dense_forward(s, c, b, row, rows, 0, panels(c, s.outputs))
+        dense_forward(s, c, b, row, rows, 0, panels_of(s.outputs, c.item))
     elif s.op == DENSE_BACKWARD_INPUT:
-        dense_backward_input(s, c, b, row, rows, 0, panels(c, s.inputs))
+        dense_backward_input(s, c, b, row, rows, 0, panels_of(s.inputs, c.item))
     elif s.op == GATHER_INPUT:
         gather_input(s, c, b, out, at(c, b, &s.sample_weight, row), place, rows)
     elif s.op == GATHER_TARGET:
@@ -306,7 +306,7 @@ cdef Py_ssize_t dense_units(
     begin = (band * SQUARE + row) * UNIT_INPUTS
     inputs = min(height * UNIT_INPUTS, s.inputs - begin)
     panel = column * UNIT_PANELS
-    count = min(width * UNIT_PANELS, panels(c, s.outputs) - panel)
+    count = min(width * UNIT_PANELS, panels_of(s.outputs, c.item) - panel)
     dense_update(s, c, b, begin, inputs, panel, count)
     return height * width
 
@@ -333,7 +333,7 @@ cdef void by_panels(
 ) noexcept nogil:
     """A product of few rows, shared by panels of its result; as many together as a tile takes."""
     cdef Py_ssize_t columns = s.outputs if s.op == DENSE_FORWARD else s.inputs
-    cdef Py_ssize_t n = units_of(columns, c.item), most = panels(c, columns)
+    cdef Py_ssize_t n = units_of(columns, c.item), most = panels_of(columns, c.item)
     cdef Py_ssize_t begin = n * thread // threads * UNIT_PANELS
     cdef Py_ssize_t end = min(n * (thread + 1) // threads * UNIT_PANELS, most)
     if s.op == DENSE_FORWARD:

@@ -69,8 +69,12 @@ cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
     tuner.cost[several] = cost if first else min(cost, tuner.trial_before)
     # The very first calls on several threads were also the first of their kind: where they lost
     # they are tried once more, at once and as long as they get faster.
-    tuner.since_trial = 0 if tuner.patience != 0 or rival == 0 else FIRST_PATIENCE
-    if rival == 0 or tuner.cost[several] < rival or tuner.patience == 0:
+    tuner.since_trial = 0
+    if rival == 0:
+        return                          # patience begins when both costs are known
+    if tuner.patience == 0 and tuner.cost[0] < tuner.cost[1]:
+        tuner.since_trial = FIRST_PATIENCE
+    if tuner.patience == 0 or tuner.cost[several] < rival:
         tuner.patience = FIRST_PATIENCE
     else:
         tuner.patience = min(2 * tuner.patience, LAST_PATIENCE)
