@@ -349,8 +349,8 @@ class _Builder:
         placed = []
         for name, (columns, dtype, rows) in self.sizes.items():
             leading = round_up(columns, granule)
-            if leading > granule and leading * self.dtype.itemsize % 2048 == 0:
-                leading += granule      # rows 2 KiB apart would fall into the same cache sets
+            if leading > granule and leading * self.dtype.itemsize % 1024 == 0:
+                leading += granule      # rows so far apart would fall into few cache sets
             columns, leading = columns or 1, leading or 1       # a vector's rows are not padded
             placed.append(Buffer(name, columns, leading, offset, dtype, rows))
             size = (rows or self.chunk) * leading * np.dtype(dtype).itemsize
