@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="needs the sources")
 FLOORS = [
     "kernels",
     "engine",
-    "checks initializers layers losses optimizers metrics schedules specs update",
+    "checks immutable initializers layers losses optimizers metrics schedules specs update",
     "plan",
     "arrays blocks history runs callbacks parameters describing graph",
     "ops reference",
@@ -38,8 +38,8 @@ FLOOR = {name: height for height, names in enumerate(FLOORS) for name in names.s
 FREE = {"_version"}
 # Upward, but only within a function: a network saves itself.
 UPWARD = {("keeping", "files")}
-SPECIFICATIONS = {"checks", "update", "initializers", "layers", "losses", "optimizers", "metrics",
-                  "schedules", "callbacks", "history"}
+SPECIFICATIONS = {"checks", "immutable", "update", "initializers", "layers", "losses",
+                  "optimizers", "metrics", "schedules", "callbacks", "history"}
 IMPORT = re.compile(r"^\s*(?:from\s+([.\w]+)\s+c?import\s+([\w*, ()]+)|c?import\s+([\w.]+))", re.M)
 
 

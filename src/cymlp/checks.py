@@ -6,13 +6,12 @@ what was expected and what came.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import numbers
 import operator
 from typing import Any, Iterable
 
-__all__ = ["as_flag", "as_integer", "as_number", "as_text", "choices", "shown", "spec_repr"]
+__all__ = ["as_flag", "as_integer", "as_number", "as_text", "choices", "shown"]
 
 
 def shown(value: Any, limit: int = 80) -> str:
@@ -121,15 +120,3 @@ def as_text(name: str, value: Any, allowed: Iterable[str]) -> str:
     if value not in allowed:
         raise ValueError(f"{name}: expected {choices(allowed)}, got {shown(value)}")
     return str(value)
-
-
-def spec_repr(spec: Any) -> str:
-    """``SGD(momentum=0.9)``: required fields, then those that differ from their default."""
-    parts = []
-    for field in sorted(dataclasses.fields(spec), key=lambda field: field.kw_only):
-        value = getattr(spec, field.name)
-        if field.default is dataclasses.MISSING and not field.kw_only:
-            parts.append(repr(value))
-        elif value != field.default:
-            parts.append(f"{field.name}={value!r}")
-    return f"{type(spec).__name__}({', '.join(parts)})"

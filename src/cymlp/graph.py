@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
 from typing import Any
 
+from .immutable import immutable
 from .layers import Concat, Residual
 
 __all__ = ["Edge", "Graph", "Node", "graph_of"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Node:
     """A value: the input, a parameter, the output of a layer, or the loss.
 
@@ -31,7 +31,7 @@ class Node:
         return f"{self.label}\n{self.shape}"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Edge:
     """From a value to one that is computed from it; `back` is the shape of what flows back.
 
@@ -43,7 +43,7 @@ class Edge:
     back: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Graph:
     """Nodes and edges of a network's computation, from the input and parameters to the loss.
 

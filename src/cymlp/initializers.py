@@ -9,12 +9,12 @@ Orr and Müller, "Efficient backprop" (1998).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Union
 
 import numpy as np
 
-from .checks import as_flag, as_number, choices, shown, spec_repr
+from .checks import as_flag, as_number, choices, shown
+from .immutable import immutable
 
 __all__ = [
     "Constant",
@@ -39,16 +39,14 @@ __all__ = [
 _DRAW = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class _Uniform:
     """Uniform on plus and minus `spread(fan_in, fan_out)`."""
 
     distribution: ClassVar[str] = "uniform"
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class _Normal:
     """Normal with standard deviation `spread(fan_in, fan_out)`, or cut off beyond two of them.
 
@@ -63,10 +61,8 @@ class _Normal:
     def __post_init__(self) -> None:
         object.__setattr__(self, "truncated", as_flag("truncated", self.truncated))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class GlorotUniform(_Uniform):
     """Uniform on ±sqrt(6 / (fan_in + fan_out)): keeps the variance through sigmoid-like layers.
 
@@ -81,7 +77,7 @@ class GlorotUniform(_Uniform):
         return math.sqrt(6.0 / (fan_in + fan_out))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class GlorotNormal(_Normal):
     """Normal with standard deviation sqrt(2 / (fan_in + fan_out)).
 
@@ -96,7 +92,7 @@ class GlorotNormal(_Normal):
         return math.sqrt(2.0 / (fan_in + fan_out))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class HeUniform(_Uniform):
     """Uniform on ±sqrt(6 / fan_in): keeps the variance through ReLU layers.
 
@@ -111,7 +107,7 @@ class HeUniform(_Uniform):
         return math.sqrt(6.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class HeNormal(_Normal):
     """Normal with standard deviation sqrt(2 / fan_in).
 
@@ -126,7 +122,7 @@ class HeNormal(_Normal):
         return math.sqrt(2.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class LeCunUniform(_Uniform):
     """Uniform on ±sqrt(3 / fan_in).
 
@@ -141,7 +137,7 @@ class LeCunUniform(_Uniform):
         return math.sqrt(3.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class LeCunNormal(_Normal):
     """Normal with standard deviation sqrt(1 / fan_in), which SELU needs.
 
@@ -156,7 +152,7 @@ class LeCunNormal(_Normal):
         return math.sqrt(1.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class NTK(_Normal):
     """The start of the NTK parametrization: standard normal numbers times gain / sqrt(fan_in).
 
@@ -191,7 +187,7 @@ class NTK(_Normal):
         return self.gain * math.sqrt(1.0 / fan_in)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Orthogonal:
     """A random matrix whose rows or columns, whichever are fewer, are orthonormal, times a gain.
 
@@ -222,10 +218,8 @@ class Orthogonal:
         """The gain."""
         return self.gain
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Normal(_Normal):
     """Normal with a given standard deviation, whatever the shape.
 
@@ -256,7 +250,7 @@ class Normal(_Normal):
         return self.deviation
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Zeros:
     """All zeros, the usual start of a bias.
 
@@ -267,7 +261,7 @@ class Zeros:
     name: ClassVar[str] = "zeros"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Constant:
     """The same value everywhere.
 
@@ -287,10 +281,8 @@ class Constant:
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", as_number("value", self.value))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@immutable
 class GivenArray:
     """The values of a given array; its shape is checked when the parameter is made.
 

@@ -11,10 +11,10 @@ weights count in the loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .checks import as_flag, as_integer, as_text, choices, shown, spec_repr
+from .checks import as_flag, as_integer, as_text, choices, shown
+from .immutable import immutable
 
 __all__ = [
     "AUROC", "F1", "METRICS", "R2", "Accuracy", "CustomMetric", "LogLoss", "MeanAbsoluteError",
@@ -64,7 +64,7 @@ class Metric:
                                       if value != default[name])])
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Accuracy(Metric):
     """Share of the rows that are right (of several yes/no outputs, in each of them).
 
@@ -76,7 +76,7 @@ class Accuracy(Metric):
     function: ClassVar[str] = "accuracy"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class TopKAccuracy(Metric):
     """Share of the rows whose class is among the `k` of greatest probability.
 
@@ -94,8 +94,6 @@ class TopKAccuracy(Metric):
     name: ClassVar[str] = "top_k_accuracy"
     function: ClassVar[str] = "top_k_accuracy"
     needs: ClassVar[str] = "many"
-    __repr__ = spec_repr
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", as_integer("k", self.k, least=1))
 
@@ -104,11 +102,9 @@ class TopKAccuracy(Metric):
         return {"k": self.k}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class _ByClass(Metric):
     average: str = "macro"
-
-    __repr__ = spec_repr
 
     def __post_init__(self) -> None:
         as_text("average", self.average, ["macro", "micro", "weighted"])
@@ -118,7 +114,7 @@ class _ByClass(Metric):
         return {"average": self.average}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Precision(_ByClass):
     """Of the rows said to be of a class, the share that is; 0 where there are none.
 
@@ -136,7 +132,7 @@ class Precision(_ByClass):
     function: ClassVar[str] = "precision"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Recall(_ByClass):
     """Of the rows of a class, the share that is said to be; 0 where there are none.
 
@@ -153,7 +149,7 @@ class Recall(_ByClass):
     function: ClassVar[str] = "recall"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class F1(_ByClass):
     """Harmonic mean of precision and recall; 0 for a class without rows.
 
@@ -170,7 +166,7 @@ class F1(_ByClass):
     function: ClassVar[str] = "f1"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AUROC(Metric):
     """Area under the receiver operating characteristic, of several outputs the mean of each
     against the rest; NaN where a class has no row or all.
@@ -183,7 +179,7 @@ class AUROC(Metric):
     function: ClassVar[str] = "auroc"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class LogLoss(Metric):
     """Mean cross-entropy of the probabilities.
 
@@ -197,7 +193,7 @@ class LogLoss(Metric):
     needs: ClassVar[str] = "probabilities"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MeanAbsoluteError(Metric):
     """Mean absolute difference over rows and outputs.
 
@@ -211,7 +207,7 @@ class MeanAbsoluteError(Metric):
     needs: ClassVar[str] = "numbers"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RootMeanSquaredError(Metric):
     """Root of the mean squared difference, of several outputs their mean.
 
@@ -225,7 +221,7 @@ class RootMeanSquaredError(Metric):
     needs: ClassVar[str] = "numbers"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class R2(Metric):
     """Coefficient of determination, of several outputs their mean.
 
@@ -238,7 +234,7 @@ class R2(Metric):
     needs: ClassVar[str] = "numbers"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CustomMetric(Metric):
     """A Python function as a metric.
 

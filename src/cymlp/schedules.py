@@ -17,10 +17,10 @@ so is a function of one's own, :class:`cymlp.RateFunction`.
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from .checks import as_integer, as_number, as_text, shown, spec_repr
+from .checks import as_integer, as_number, as_text, shown
+from .immutable import KW_ONLY, immutable
 
 __all__ = ["SCHEDULES", "Constant", "CosLog4", "Cosine", "Exponential", "InverseScaling",
            "MultiStep", "OneCycle", "Polynomial", "Schedule", "Step", "WarmRestarts", "Warmup",
@@ -82,10 +82,8 @@ class Schedule:
     def _parameters(self) -> list[float]:
         return []
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class _Long(Schedule):
     """A schedule with a length, in epochs or in steps."""
 
@@ -115,7 +113,7 @@ def _check(spec: Any, *names: str, **bounds: float) -> None:
         _put(spec, name, as_number(name, getattr(spec, name), **bounds))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Constant(Schedule):
     """The learning rate as it is.
 
@@ -124,7 +122,7 @@ class Constant(Schedule):
     """
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Step(_Long):
     """Times `rate` after every so many epochs or steps (PyTorch's `StepLR`).
 
@@ -151,7 +149,7 @@ class Step(_Long):
         return [self.rate]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class MultiStep(Schedule):
     """Times `rate` at each of some places (PyTorch's `MultiStepLR`).
 
@@ -188,7 +186,7 @@ class MultiStep(Schedule):
         return [self.rate, float(len(self.at)), *map(float, self.at)]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Exponential(Schedule):
     """Times `rate` after every epoch or step (PyTorch's `ExponentialLR`).
 
@@ -217,7 +215,7 @@ class Exponential(Schedule):
         return [self.rate]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Polynomial(_Long):
     """Down to 0 as ``(1 - t / length)**power`` (PyTorch's `PolynomialLR`).
 
@@ -244,7 +242,7 @@ class Polynomial(_Long):
         return [self.power]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class InverseScaling(Schedule):
     """One over a power: ``1 / (t + 1)**power`` (scikit-learn's "invscaling").
 
@@ -276,7 +274,7 @@ class InverseScaling(Schedule):
         return [self.power]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Cosine(_Long):
     """Down half a cosine (Loshchilov and Hutter 2017; PyTorch's `CosineAnnealingLR`).
 
@@ -305,7 +303,7 @@ class Cosine(_Long):
         return [self.end]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class WarmRestarts(_Long):
     """Half cosines, one after another (PyTorch's `CosineAnnealingWarmRestarts`).
 
@@ -337,7 +335,7 @@ class WarmRestarts(_Long):
         return [float(self.longer), self.end]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class OneCycle(_Long):
     """Up to the learning rate, then down far below (PyTorch's `OneCycleLR`, rates only).
 
@@ -382,7 +380,7 @@ class OneCycle(_Long):
         return [self.rise, self.start, self.end, float(self.shape == "line")]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class CosLog4(_Long):
     """Four waves from 0 to 1 and back, each twice as long as the last.
 
@@ -401,7 +399,7 @@ class CosLog4(_Long):
     """
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Warmup(_Long):
     """A straight rise before any other schedule (PyTorch's `LinearLR`).
 

@@ -6,10 +6,10 @@ so a dict from anywhere is safe to read.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from .checks import choices, shown
+from .immutable import fields
 from .initializers import (
     NTK,
     Constant,
@@ -104,7 +104,7 @@ def to_dict(spec: Any, functions: bool = False) -> Any:
     plain: dict[str, Any] = {"type": type(spec).__name__}
     if isinstance(spec, GivenArray):
         return plain
-    for field in dataclasses.fields(spec):
+    for field in fields(spec):
         plain[field.name] = _plain(getattr(spec, field.name), functions)
     return plain
 
@@ -112,7 +112,7 @@ def to_dict(spec: Any, functions: bool = False) -> Any:
 def _plain(value: Any, functions: bool) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, functions) for item in value]
-    return to_dict(value, functions) if dataclasses.is_dataclass(value) else value
+    return to_dict(value, functions) if hasattr(value, "__fields__") else value
 
 
 def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
@@ -154,12 +154,12 @@ def from_dict(plain: Any, group: str, depth: int = 0) -> Any:
     if not isinstance(name, str) or name not in by_name:
         raise ValueError(f"{group}: expected type {choices(by_name)}, got {shown(name)}")
     cls = by_name[name]
-    fields = {field.name for field in dataclasses.fields(cls)}
+    known = {field.name for field in fields(cls)}
     values = {}
     for key, value in plain.items():
         if key == "type":
             continue
-        if key not in fields:
+        if key not in known:
             raise ValueError(f"{group}: {name} has no value named {shown(key)}")
         if isinstance(value, dict):
             if key not in _NESTED:
@@ -182,7 +182,7 @@ def _from_list(plain: Any, group: str, depth: int) -> Any:
 
 
 def _make(cls: type, values: dict[str, Any]) -> Any:
-    required = [f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING]
+    required = [field.name for field in fields(cls) if field.required]
     missing = [name for name in required if name not in values]
     if missing:
         raise ValueError(f"{cls.__name__}: no value for {', '.join(missing)}")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import Any
 
 from .checks import as_integer, as_number, shown
+from .immutable import KW_ONLY, fields, immutable
 
 __all__ = ["Group", "Update", "as_update", "check_update", "hyper_of_groups"]
 
 LARGEST_GROUPS = 8      # engine/call.pxd, with the default one
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Group:
     """How some parameters are updated otherwise than the rest.
 
@@ -49,7 +49,7 @@ class Group:
         return fnmatch.fnmatchcase(name, self.pattern)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Update:
     """What happens to a gradient before the optimizer's step, and to the parameters after it.
 
@@ -102,7 +102,7 @@ class Update:
     average_from: int = 0
     average_every: int = 1
     max_norm: float | None = None
-    groups: tuple[Group, ...] = field(default=())
+    groups: tuple[Group, ...] = ()
 
     def __post_init__(self) -> None:
         def put(name: str, value: Any) -> None:

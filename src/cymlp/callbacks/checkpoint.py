@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,12 +63,14 @@ class ModelCheckpoint(Callback):
         training_state: bool = False,
         every: int = 1,
     ) -> None:
+        from string import Formatter    # slow to import, and not needed to make a network
+
         try:
             self.path = os.fsdecode(path)
         except TypeError:
             raise TypeError(f"path: expected a file name, got {shown(path)}") from None
         try:
-            fields = list(string.Formatter().parse(self.path))
+            fields = list(Formatter().parse(self.path))
         except ValueError as error:
             raise ValueError(f"path: expected names in braces as in '{{epoch}}', "
                              f"got {shown(self.path)}: {error}") from None

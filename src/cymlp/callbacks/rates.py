@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..checks import as_integer, as_number, shown
+from ..immutable import replace
 
 __all__ = ["LearningRateFinder", "LearningRates"]
 
@@ -109,7 +109,7 @@ class LearningRateFinder:
         smoothed: list[float] = []
         mean = 0.0
         for rate in grid.tolist():
-            network = network._twin(dataclasses.replace(network.optimizer, learning_rate=rate,
+            network = network._twin(replace(network.optimizer, learning_rate=rate,
                                                         schedule=None))
             rows = next(order)
             loss = network.train_step(X[rows], y[rows], None if weight is None else weight[rows])

@@ -5,10 +5,10 @@ Which activations exist is said by the kernels' table, so that a new row there i
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from ..checks import as_flag, as_integer, as_number, choices, shown, spec_repr
+from ..checks import as_flag, as_integer, as_number, choices, shown
+from ..immutable import KW_ONLY, immutable
 from ..initializers import Initializer, Zeros, as_initializer, is_random
 from .custom import CustomActivation
 from ..schedules import Schedule, as_schedule
@@ -36,7 +36,7 @@ def activation_rows() -> dict[str, dict[str, Any]]:
     return {**_OF_ROWS, **kernels.activation_table()}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Activation(Layer):
     """An activation, as a layer of its own or as the ``activation`` of :class:`Dense`.
 
@@ -97,8 +97,6 @@ class Activation(Layer):
         """Name of the weight initializer that suits the activation."""
         return activation_rows()[self.name]["initializer"]
 
-    __repr__ = spec_repr
-
 
 def as_activation(value: Any) -> Activation:
     """The activation that a name or an :class:`Activation` stands for.
@@ -109,7 +107,7 @@ def as_activation(value: Any) -> Activation:
     return value if isinstance(value, Activation) else Activation(value)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Dense(Layer):
     """A fully connected layer: ``activation(x @ weight + bias)``.
 
@@ -196,7 +194,7 @@ class Dense(Layer):
         return f"Dense({', '.join(parts)})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Dropout(Layer):
     """Sets a share of the values to zero while training, and scales the rest up to match.
 
@@ -227,10 +225,8 @@ class Dropout(Layer):
         """That of its input."""
         return None
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class AlphaDropout(Layer):
     """Dropout for SELU networks: it keeps mean and variance of what has mean 0 and variance 1.
 
@@ -252,5 +248,3 @@ class AlphaDropout(Layer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rate", as_number("rate", self.rate, least=0.0, below=1.0))
-
-    __repr__ = spec_repr

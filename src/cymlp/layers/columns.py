@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from ..checks import as_flag, shown
+from ..immutable import immutable
 from ..initializers import Constant, Initializer, as_initializer, is_random
 from .basic import Activation, activation_rows, as_activation
 from .shapes import Declared, Layer
@@ -24,7 +24,7 @@ def _start(value: Any) -> Initializer:
     return initializer
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Scale(Layer):
     """Each column times a learnable number: a diagonal weight, of shape (columns,).
 
@@ -52,7 +52,7 @@ class Scale(Layer):
         return "Scale()" if self.initializer == Constant(1.0) else f"Scale({self.initializer!r})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class PReLU(Layer):
     """ReLU with a learnable slope below zero, for each column or for all of them together.
 
@@ -96,7 +96,7 @@ class PReLU(Layer):
         return f"PReLU({', '.join(settings + ['shared=True'] * self.shared)})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class GLU(Layer):
     """Gated linear unit: the first half of the columns times the activation of the second half.
 

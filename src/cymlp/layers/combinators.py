@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 from ..checks import as_integer, shown
+from ..immutable import immutable
 from ..initializers import Initializer, Normal, as_initializer
 from .shapes import Declared, Layer, as_layers, output_width
 
 __all__ = ["Columns", "Concat", "Embedding", "Residual"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Residual(Layer):
     """A skip around some layers: ``x + layers(x)``.
 
@@ -62,7 +62,7 @@ class Residual(Layer):
         return f"Residual({list(self.layers)})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Concat(Layer):
     """Branches side by side: each gets the whole input, and their outputs stand in one row.
 
@@ -118,7 +118,7 @@ class Concat(Layer):
         return f"Concat({[list(branch) for branch in self.branches]})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Columns(Layer):
     """Some columns of the input, in the given order.
 
@@ -165,7 +165,7 @@ class Columns(Layer):
         return f"Columns({list(self.indices)})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Embedding(Layer):
     """Each code in the input becomes a learnable vector; several columns share one table.
 

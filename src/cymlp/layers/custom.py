@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from ..checks import shown, spec_repr
+from ..checks import shown
+from ..immutable import immutable
 from .shapes import Layer
 
 __all__ = ["CustomActivation"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class CustomActivation(Layer):
     """An activation as two Python functions of arrays: flexible, and slow.
 
@@ -70,5 +70,3 @@ class CustomActivation(Layer):
     def row(self) -> dict[str, object]:
         """What the kernels' table says of others."""
         return {"kind": -1, "saves": "input"}
-
-    __repr__ = spec_repr

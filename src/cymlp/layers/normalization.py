@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from ..checks import as_flag, as_number, spec_repr
+from ..checks import as_flag, as_number
+from ..immutable import KW_ONLY, immutable
 from ..initializers import Constant, Zeros
 from .shapes import Declared, Layer
 
@@ -26,7 +26,7 @@ def _check(layer: Layer) -> None:
             object.__setattr__(layer, name, as_flag(name, getattr(layer, name)))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class BatchNorm(Layer):
     """Batch normalisation: each column minus its mean, over its deviation, then scaled and shifted.
 
@@ -76,10 +76,8 @@ class BatchNorm(Layer):
                 Declared("running_mean", shape, Zeros(), trained=False),
                 Declared("running_var", shape, Constant(1.0), trained=False))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class LayerNorm(Layer):
     """Layer normalisation: each row minus its mean, over its deviation, then scaled and shifted.
 
@@ -111,10 +109,8 @@ class LayerNorm(Layer):
         """Weight and bias where they are wanted."""
         return _scale_and_shift(self.scale, self.shift, in_features)
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class RMSNorm(Layer):
     """Root mean square normalisation: each row over the root of its mean square, then scaled.
 
@@ -144,5 +140,3 @@ class RMSNorm(Layer):
     def parameters(self, in_features: int) -> tuple[Declared, ...]:
         """The weight where it is wanted."""
         return _scale_and_shift(self.scale, False, in_features)
-
-    __repr__ = spec_repr

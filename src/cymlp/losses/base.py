@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_number, as_text, shown
+from ..immutable import immutable
 
 __all__ = ["Loss", "PointwiseLoss", "TableLoss", "as_numbers"]
 
@@ -95,7 +95,7 @@ class TableLoss(Loss):
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class PointwiseLoss(TableLoss):
     """A row of the table that has no specification of its own, with its parameters' defaults.
 

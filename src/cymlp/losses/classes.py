@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..checks import as_integer, as_number, shown, spec_repr
+from ..checks import as_integer, as_number, shown
+from ..immutable import immutable
 from .base import Loss, TableLoss, as_numbers
 
 __all__ = ["BinaryCrossEntropy", "CategoricalCrossEntropy", "FocalLoss", "Hinge",
@@ -21,7 +21,7 @@ class _Binary(TableLoss):
     metric: ClassVar[str] = "accuracy"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class BinaryCrossEntropy(_Binary):
     """Mean cross-entropy of independent yes/no outputs; the output activation is the sigmoid.
 
@@ -53,10 +53,8 @@ class BinaryCrossEntropy(_Binary):
         return ("binary_cross_entropy" if self.pos_weight is None
                 else "weighted_binary_cross_entropy")
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class FocalLoss(_Binary):
     """Cross-entropy that counts less where the decision is easy (Lin et al. 2017).
 
@@ -86,10 +84,8 @@ class FocalLoss(_Binary):
         object.__setattr__(self, "gamma", as_numbers("gamma", self.gamma, least=0.0))
         object.__setattr__(self, "alpha", as_numbers("alpha", self.alpha, least=0.0, most=1.0))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True)
+@immutable
 class Hinge(_Binary):
     """max(0, 1 - z) for the positive class, max(0, 1 + z) for the negative one.
 
@@ -105,7 +101,7 @@ class Hinge(_Binary):
     output_activation: ClassVar[str] = "identity"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class SquaredHinge(_Binary):
     """The square of :class:`Hinge` for every row and output.
 
@@ -132,7 +128,7 @@ class _OneOfMany(Loss):
         return 0.0, 1.0, False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class CategoricalCrossEntropy(_OneOfMany):
     """Mean cross-entropy of one class among many; the output activation is softmax.
 
@@ -193,10 +189,8 @@ class CategoricalCrossEntropy(_OneOfMany):
                       "class_weight": (1.0,) * out_features if weight is None else weight}
         return found
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True)
+@immutable
 class KullbackLeibler(_OneOfMany):
     """Divergence of the softmax of the outputs from rows of probabilities.
 

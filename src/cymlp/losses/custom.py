@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_integer, as_text, shown
+from ..immutable import immutable
 from .base import Loss
 
 __all__ = ["CompiledLoss", "CustomLoss"]
@@ -20,7 +20,7 @@ def _check(loss: Any) -> None:
         object.__setattr__(loss, "targets", as_integer("targets", loss.targets, least=1))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CustomLoss(Loss):
     """A loss as a Python function of arrays: flexible, and slow.
 
@@ -79,7 +79,7 @@ class CustomLoss(Loss):
                 "function": self.function}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CompiledLoss(Loss):
     """A loss as a compiled function, called within the step by all threads and without the GIL.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..checks import shown, spec_repr
+from ..checks import shown
+from ..immutable import immutable
 from .base import TableLoss, as_numbers
 
 __all__ = ["GaussianLoss", "HuberLoss", "LogCosh", "MeanAbsoluteError", "MeanSquaredError",
@@ -23,7 +23,7 @@ class _Regression(TableLoss):
     metric: ClassVar[str] = "mean_absolute_error"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MeanSquaredError(_Regression):
     """Mean of the squared differences over outputs and rows; the output is the identity.
 
@@ -35,7 +35,7 @@ class MeanSquaredError(_Regression):
     kernel: ClassVar[str] = "mean_squared_error"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MeanAbsoluteError(_Regression):
     """Mean of the absolute differences; at a difference of 0 the gradient is 0.
 
@@ -49,7 +49,7 @@ class MeanAbsoluteError(_Regression):
     kernel: ClassVar[str] = "mean_absolute_error"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class HuberLoss(_Regression):
     """Half the square up to `delta`, its tangent from there on (Huber 1964); PyTorch's.
 
@@ -71,10 +71,8 @@ class HuberLoss(_Regression):
     def __post_init__(self) -> None:
         object.__setattr__(self, "delta", as_numbers("delta", self.delta, least=_LEAST))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class SmoothL1Loss(_Regression):
     """Huber's loss divided by `beta`, so that its slope goes up to 1; PyTorch's.
 
@@ -97,10 +95,8 @@ class SmoothL1Loss(_Regression):
     def __post_init__(self) -> None:
         object.__setattr__(self, "beta", as_numbers("beta", self.beta, least=_LEAST))
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True)
+@immutable
 class LogCosh(_Regression):
     """log(cosh(difference)): half the square near zero, the absolute value far out.
 
@@ -112,7 +108,7 @@ class LogCosh(_Regression):
     kernel: ClassVar[str] = "log_cosh_loss"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class PoissonLoss(_Regression):
     """exp(z) - t z for counts t: the logit z is the logarithm of the rate.
 
@@ -128,7 +124,7 @@ class PoissonLoss(_Regression):
     output_activation: ClassVar[str] = "exp"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class GaussianLoss(_Regression):
     """Negative log-likelihood of a normal distribution whose variance is learnt too.
 
@@ -146,7 +142,7 @@ class GaussianLoss(_Regression):
     output_activation: ClassVar[str] = "mean_and_variance"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class QuantileLoss(_Regression):
     """The pinball loss, whose minimum is a quantile (Koenker and Bassett 1978).
 
@@ -195,5 +191,3 @@ class QuantileLoss(_Regression):
         targets = self.target_features(out_features)
         return {"values": out_features, "repeat": len(self.quantiles),
                 "quantile": self.quantiles * targets}
-
-    __repr__ = spec_repr

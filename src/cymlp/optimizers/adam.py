@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 from ..checks import as_flag, as_number
+from ..immutable import KW_ONLY, immutable
 from .base import Scheduled, set_betas, set_checked
 
 __all__ = ["AMSGrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "RAdam"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Adam(Scheduled):
     """Adaptive steps from running means of the gradient and of its square.
 
@@ -78,7 +78,7 @@ def AMSGrad(learning_rate: float = 1e-3, **settings: Any) -> Adam:
     return Adam(learning_rate, amsgrad=True, **settings)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class AdamW(Scheduled):
     """Adam with a weight decay apart from the gradient.
 
@@ -124,7 +124,7 @@ class AdamW(Scheduled):
         set_betas(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class NAdam(Scheduled):
     """Adam with a momentum that looks one step ahead and grows over the steps.
 
@@ -173,7 +173,7 @@ class NAdam(Scheduled):
         set_betas(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class RAdam(Scheduled):
     """Adam that divides by the second moment only as far as it is known.
 
@@ -218,7 +218,7 @@ class RAdam(Scheduled):
         set_betas(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Adamax(Scheduled):
     """Adam with the largest gradient, which fades, in place of the second moment.
 
@@ -259,7 +259,7 @@ class Adamax(Scheduled):
         set_betas(self)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Lion(Scheduled):
     """Steps of one length in the direction of the sign of a running mean.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-from ..checks import as_number, as_text, shown, spec_repr
+from ..checks import as_number, as_text, shown
+from ..immutable import KW_ONLY, fields, immutable
 from ..schedules import Schedule, as_schedule
 
 __all__ = ["Optimizer", "Scheduled", "TableOptimizer", "set_betas", "set_checked"]
@@ -35,7 +34,7 @@ class Optimizer:
     def hyper(self) -> dict[str, float]:
         """The kernel's hyperparameters."""
         values: dict[str, float] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "betas":
                 values["beta1"], values["beta2"] = value
@@ -55,10 +54,8 @@ class Optimizer:
                              f"got {shown(name)}")
         return 0.0
 
-    __repr__ = spec_repr
 
-
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Scheduled(Optimizer):
     """An optimizer with a learning rate, which a schedule may change.
 
@@ -85,7 +82,7 @@ class Scheduled(Optimizer):
         as_schedule("weight_decay_schedule", self.weight_decay_schedule)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class TableOptimizer(Scheduled):
     """A row of the kernels' table that has no class of its own, with its numbers' defaults.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from ..checks import as_integer, as_number
+from ..immutable import KW_ONLY, immutable
 from .base import Optimizer, set_checked
 
 __all__ = ["LBFGS"]
@@ -13,7 +13,7 @@ __all__ = ["LBFGS"]
 LARGEST_HISTORY = 64    # engine/lbfgs.pyx
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class LBFGS(Optimizer):
     """Limited-memory BFGS with a line search for the strong Wolfe conditions.
 

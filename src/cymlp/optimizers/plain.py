@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from ..checks import as_flag, as_number
+from ..immutable import KW_ONLY, immutable
 from .base import Optimizer, Scheduled, set_checked
 
 __all__ = ["SGD", "Adadelta", "Adagrad", "RMSprop"]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class SGD(Scheduled):
     """Stochastic gradient descent, with momentum and Nesterov's variant.
 
@@ -58,7 +58,7 @@ class SGD(Scheduled):
             )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Adagrad(Scheduled):
     """Steps divided by the root of the sum of all squared gradients so far.
 
@@ -105,7 +105,7 @@ class Adagrad(Scheduled):
         return self.initial_accumulator_value
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class RMSprop(Scheduled):
     """Steps divided by the root of a running mean of the squared gradients.
 
@@ -151,7 +151,7 @@ class RMSprop(Scheduled):
         set_checked(self, as_flag, "centered")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@immutable
 class Adadelta(Scheduled):
     """Steps as long as the recent steps, divided by the root of the recent squared gradients.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from ..immutable import factory, immutable, replace
 from ..update import Update
 
 __all__ = ["ALIGNMENT", "Buffer", "Parameter", "Piece", "Plan", "Step", "round_up", "separate_results"]
@@ -17,7 +17,7 @@ ROLES = ("out", "x", "saved", "target", "sample_weight", "row_values", "statisti
          "means", "gate", "weight", "bias")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Parameter:
     """An array of the arena and where it stands there.
 
@@ -33,7 +33,7 @@ class Parameter:
     trained: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Piece:
     """Some rows of a parameter that one thread updates at a time.
 
@@ -51,7 +51,7 @@ class Piece:
     sparse: bool
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Buffer:
     """An array of the workspace, `leading` elements from row to row.
 
@@ -66,7 +66,7 @@ class Buffer:
     rows: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Step:
     """One call of a kernel.
 
@@ -78,7 +78,7 @@ class Step:
 
     op: str
     operands: dict[str, str]
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = factory(dict)
     split: str = "rows"
     wait: bool = False
 
@@ -91,7 +91,7 @@ class Step:
         return f"{out} = {call}" if out else call
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Plan:
     """The steps of one call, and the memory that they work on. Printing it gives a listing.
 

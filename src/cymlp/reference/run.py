@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cymlp.immutable import immutable
 from cymlp.plan import Plan, Step, separate_results
 from cymlp.reference import activations, dense, rng
 from cymlp.reference.layer_steps import LAYER_STEPS
@@ -17,7 +17,7 @@ from cymlp.reference.updating import step_with_rules, step_without_rules
 __all__ = ["Run", "StepDifference", "compare", "run_plan"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Run:
     """What a run of a plan has left behind.
 
@@ -47,7 +47,7 @@ class Run:
     metric: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StepDifference:
     """How far one result of one step of the engine is from the reference's.
 
@@ -83,7 +83,7 @@ class StepDifference:
         return f"step {self.step}: {self.text}: {self.result} differs by {self.error:.3g}{mark}"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _Call:
     """What the steps are given from outside the workspace."""
 
