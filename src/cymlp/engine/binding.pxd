@@ -8,18 +8,18 @@ from cymlp.kernels.data cimport source_t
 ctypedef struct kernels_t:
     void (*dense_forward)(
         void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, const void *weight,
-        const void *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
-        Py_ssize_t panel_end, void *scratch) noexcept nogil
+        const void *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+        Py_ssize_t panel_begin, Py_ssize_t panel_end, void *scratch) noexcept nogil
     void (*dense_backward_input)(
         void *dx, Py_ssize_t lddx, const void *dz, Py_ssize_t ldz, const void *weight,
         const void *gate, Py_ssize_t ldg, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
         Py_ssize_t panel_begin, Py_ssize_t panel_end, void *scratch) noexcept nogil
     void (*dense_backward_weight)(
         void *dweight, Py_ssize_t dweight_panel, const void *x, Py_ssize_t ldx, const void *dz,
-        Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t panels, Py_ssize_t rows, bint accumulate,
+        Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
         void *scratch) noexcept nogil
     void (*dense_backward_bias)(
-        void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t panels, Py_ssize_t rows,
+        void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
         bint accumulate) noexcept nogil
     void (*pack_panels)(
         void *panels, const void *weight, Py_ssize_t row_stride, Py_ssize_t column_stride,

@@ -149,8 +149,8 @@ cdef void forward(
             pack(d, 0, d.inputs, column, columns)
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
-                d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, rows, 0,
-                panels_of(columns, d.item), NULL)
+                d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, columns,
+                rows, 0, panels_of(columns, d.item), NULL)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -220,8 +220,7 @@ cdef void backward_weight(
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
         d.kernels.dense_backward_weight(d.result, inputs * width, x, leading, d.padded, d.full,
-                                        inputs, panels_of(outputs, d.item), rows, row > 0,
-                                        d.transposed)
+                                        inputs, outputs, rows, row > 0, d.transposed)
         row += rows
         if row >= d.rows:
             break
@@ -243,8 +242,7 @@ cdef void backward_bias(
         rows = min(d.rows - row, <Py_ssize_t>PIECE_ROWS)
         s = part(&d.grad_output.source, row, rows, output, outputs)
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
-        d.kernels.dense_backward_bias(d.result, d.padded, d.full, panels_of(outputs, d.item), rows,
-                                      row > 0)
+        d.kernels.dense_backward_bias(d.result, d.padded, d.full, outputs, rows, row > 0)
         row += rows
         if row >= d.rows:
             break

@@ -24,7 +24,7 @@ cdef void dense_forward(
         return
     c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
                             at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.relu, s.inputs,
-                            rows, panel, panel_end, b.scratch)
+                            s.outputs, rows, panel, panel_end, b.scratch)
     if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, rows, columns,
@@ -267,6 +267,7 @@ cdef void dense_update(
     With the first inputs of a panel goes its bias.
     """
     cdef Py_ssize_t full = PANEL_BYTES // c.item, panel
+    cdef Py_ssize_t outputs = min(count * full, s.outputs - first * full)
     cdef Py_ssize_t apart = s.inputs * full             # from panel to panel
     cdef Py_ssize_t offset = s.weight.offset + (first * apart + begin * full) * c.item
     cdef Py_ssize_t step = apart if c.keeps_gradients else inputs * full
@@ -274,7 +275,7 @@ cdef void dense_update(
     cdef char *dz = at(c, b, &s.saved, 0) + first * PANEL_BYTES
     cdef bint accumulate = b.piece_first > 0
     c.kernels.dense_backward_weight(gradient, step, at(c, b, &s.x, 0) + begin * c.item,
-                                    s.x.leading, dz, s.saved.leading, inputs, count, b.piece_rows,
+                                    s.x.leading, dz, s.saved.leading, inputs, outputs, b.piece_rows,
                                     accumulate, b.scratch + inputs * count * PANEL_BYTES)
     if c.fused and b.last_piece:
         for panel in range(count):
@@ -283,7 +284,7 @@ cdef void dense_update(
     if begin == 0 and s.bias.space >= 0:
         offset = s.bias.offset + first * PANEL_BYTES
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
-        c.kernels.dense_backward_bias(gradient, dz, s.saved.leading, count, b.piece_rows,
+        c.kernels.dense_backward_bias(gradient, dz, s.saved.leading, outputs, b.piece_rows,
                                       accumulate)
         if c.fused and b.last_piece:
             update(c, b, gradient, offset, count * full, 0)

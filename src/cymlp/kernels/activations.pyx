@@ -40,6 +40,9 @@ cdef void activation_forward(
         Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil:
     """y = f(x), element by element; y may be x."""
     cdef Py_ssize_t r
+    if ldy == cols and ldx == cols:     # one long row: short ones take longer to call than to do
+        cols *= rows
+        rows = 1
     for r in range(rows):
         if real is float:
             activation_table[kind].forward_f32(
@@ -54,6 +57,9 @@ cdef void activation_backward(
         Py_ssize_t rows, Py_ssize_t cols, double parameter) noexcept nogil:
     """dx = dy f'(x); `saved` is what the table's row says; dx may be dy."""
     cdef Py_ssize_t r
+    if lddx == cols and lddy == cols and lds == cols:
+        cols *= rows
+        rows = 1
     for r in range(rows):
         if real is float:
             activation_table[kind].backward_f32(

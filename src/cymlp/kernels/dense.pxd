@@ -8,8 +8,8 @@ from cymlp.kernels.real cimport real
 
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
-    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
-    Py_ssize_t panel_end, real *scratch) noexcept nogil
+    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch) noexcept nogil
 
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
@@ -18,11 +18,11 @@ cdef void dense_backward_input(
 
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
-    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t panels, Py_ssize_t rows, bint accumulate,
+    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
     real *scratch) noexcept nogil
 
 cdef void dense_backward_bias(
-    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t panels, Py_ssize_t rows,
+    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
     bint accumulate) noexcept nogil
 
 cdef void pack_panels(

@@ -23,6 +23,8 @@ cdef extern from "gemm_tile.h" nogil:
         Py_ssize_t a_k, bint packed, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c,
         Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu,
         const double *gate, Py_ssize_t ldg, const double *next) noexcept
+    void gemm_blank_f32(Py_ssize_t rows, int vectors, float *c, Py_ssize_t ldc) noexcept
+    void gemm_blank_f64(Py_ssize_t rows, int vectors, double *c, Py_ssize_t ldc) noexcept
     void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
                        Py_ssize_t a_row, Py_ssize_t a_k) noexcept
     void gemm_pack_f64(Py_ssize_t rows, Py_ssize_t k, double *out, const double *a,
@@ -33,9 +35,6 @@ cdef extern from "gemm_tile.h" nogil:
     void row_tile_f64(int panels, Py_ssize_t k, const double *a, const double *b,
                       Py_ssize_t b_panel, double *c, bint accumulate, const double *bias,
                       bint relu) noexcept
-    void pack_tile_f32(int rows, Py_ssize_t k, float *out, const float *a, Py_ssize_t a_k) noexcept
-    void pack_tile_f64(int rows, Py_ssize_t k, double *out, const double *a,
-                       Py_ssize_t a_k) noexcept
 
 cdef extern from "transpose.h" nogil:
     enum:
@@ -69,21 +68,24 @@ cdef inline Py_ssize_t blocks_of(Py_ssize_t rows, Py_ssize_t row_bytes) noexcept
 
 
 cdef inline void product(
-    Py_ssize_t rows, Py_ssize_t panels, Py_ssize_t k, const real *a, Py_ssize_t a_row,
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t a_row,
     Py_ssize_t a_k, bint packed, const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c,
     Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const real *bias, bint relu,
     const real *gate, Py_ssize_t ldg,
 ) noexcept nogil:
-    """Some panels of a product: all rows pass a tile's width of them, then the next."""
+    """Some columns of a product: all rows pass a tile's width of them, then the next.
+
+    The padding up to a whole panel becomes zero, without vectors that hold nothing else.
+    """
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t column = 0, vectors
     cdef const real *right
     cdef const real *next
     cdef real *out
-    while column < panels * full:
-        vectors = min((panels * full - column) // lanes, TILE_VECTORS)
+    while column < columns:
+        vectors = min((columns - column + lanes - 1) // lanes, TILE_VECTORS)
         next = NULL
-        if column + vectors * lanes < panels * full:
+        if column + vectors * lanes < columns:
             next = b + (column // full + 1) * b_panel
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
@@ -96,6 +98,13 @@ cdef inline void product(
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
                             NULL if gate == NULL else gate + column, ldg, next)
         column += vectors * lanes
+    if column % full:
+        vectors = (full - column % full) // lanes
+        out = c + column // full * c_panel + column % full
+        if real is float:
+            gemm_blank_f32(rows, vectors, out, ldc)
+        else:
+            gemm_blank_f64(rows, vectors, out, ldc)
 
 
 cdef inline void pack(
@@ -139,8 +148,8 @@ cdef inline void single_row(
 
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
-    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t rows, Py_ssize_t panel_begin,
-    Py_ssize_t panel_end, real *scratch,
+    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch,
 ) noexcept nogil:
     """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs.
 
@@ -149,6 +158,7 @@ cdef void dense_forward(
     more; with NULL they are not.
     """
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
+    cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
     cdef const real *left
     cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
@@ -169,7 +179,7 @@ cdef void dense_forward(
             left = x + row * ldx + begin
             if packed:
                 pack(end - row, k, scratch, left, ldx, 1)
-            product(end - row, panels, k, <const real *>scratch if packed else left, ldx, 1,
+            product(end - row, columns, k, <const real *>scratch if packed else left, ldx, 1,
                     packed, weight + begin * full, full, full * inputs, out + row * ldo, ldo, full,
                     begin > 0, bias if last else NULL, relu and last, NULL, 0)
             row = end
@@ -255,9 +265,9 @@ cdef void dense_backward_input(
             row = 0
             for block in range(blocks):
                 end = rows * (block + 1) // blocks
-                product(end - row, panels, k, dz + row * ldz + begin, ldz, 1, False,
-                        <const real *>scratch, full, apart, dx + row * lddx + panel * full, lddx, full,
-                        begin > 0, NULL, False,
+                product(end - row, min(inputs - panel * full, panels * full), k,
+                        dz + row * ldz + begin, ldz, 1, False, <const real *>scratch, full, apart,
+                        dx + row * lddx + panel * full, lddx, full, begin > 0, NULL, False,
                         gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg)
                 row = end
             begin += k
@@ -266,10 +276,10 @@ cdef void dense_backward_input(
 
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
-    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t panels, Py_ssize_t rows, bint accumulate,
+    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
     real *scratch,
 ) noexcept nogil:
-    """dweight (+)= x^T (inputs, rows) . dz (rows, panels) for a part of a weight.
+    """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for a part of a weight.
 
     With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
     blocks give the same bits. `scratch` holds ROW_BLOCK rows of these inputs: walking down a few
@@ -283,7 +293,7 @@ cdef void dense_backward_weight(
         far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
         if far:
             pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
-        product(inputs, panels, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
+        product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
                 dz + begin * ldz, ldz, full, dweight, full, dweight_panel, accumulate or begin > 0,
                 NULL, False, NULL, 0)
         begin += k
@@ -292,7 +302,7 @@ cdef void dense_backward_weight(
 
 
 cdef void dense_backward_bias(
-    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t panels, Py_ssize_t rows,
+    real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
     bint accumulate,
 ) noexcept nogil:
     """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one."""
@@ -300,7 +310,7 @@ cdef void dense_backward_bias(
     cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
     while True:
         k = min(rows - begin, ROW_BLOCK)
-        product(1, panels, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
+        product(1, outputs, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
                 accumulate or begin > 0, NULL, False, NULL, 0)
         begin += k
         if begin >= rows:

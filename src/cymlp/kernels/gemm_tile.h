@@ -33,20 +33,18 @@
    width reads it again, and those of AVX-512 are four times as wide. */
 #define FAR_BYTES (VEC_BYTES == 64 ? 1 << 20 : 192 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
-#if VEC_BYTES == PANEL_BYTES
 #define TALL_ROWS 12
-#define IN_PANELS(v, lanes, panel) ((v) * (panel))
 #define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
     TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
+#if VEC_BYTES == PANEL_BYTES
+#define IN_PANELS(v, lanes, panel) ((v) * (panel))
 /* Not tried where a tile takes four panels at a time. */
 #define BRING(place, step)
-#else /* no tile is a single vector wide */
-#define TALL_ROWS TILE_ROWS
+#else
 /* No processor foresees which panel comes next, so each tile brings a share of it near, a little
    in every turn of its loop. */
 #define BRING(place, step) __builtin_prefetch(place, 0, 2); place += step;
 #define IN_PANELS(v, lanes, panel) ((v) * (lanes))
-#define TALL_VARIANTS(S)
 #endif
 #define UNROLL _Pragma("GCC unroll 12")
 #define TILE_INLINE static inline __attribute__((always_inline))
@@ -132,6 +130,19 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
         }                                                                                          \
     }
 
+#define DEFINE_BLANK(S, T)                                                                         \
+    /* Zeros in some vectors of each row of c; in a loop over them the compiler would call memset  \
+     * for each row. */                                                                            \
+    static void gemm_blank_##S(ptrdiff_t rows, int vectors, T *c, ptrdiff_t ldc)                   \
+    {                                                                                              \
+        const vec_##S zero = vec_set_##S(0);                                                       \
+        for (ptrdiff_t i = 0; i < rows; i++, c += ldc) {                                           \
+            vec_store_##S(c, zero);                                                                \
+            if (vectors > 1) vec_store_##S(c + VEC_LANES_##S, zero);                               \
+            if (vectors > 2) vec_store_##S(c + 2 * VEC_LANES_##S, zero);                           \
+        }                                                                                          \
+    }
+
 #define DEFINE_ROW_TILE(S, T)                                                                      \
     TILE_INLINE void row_##S(const int vectors, ptrdiff_t k, const T *a, const T *b,               \
                              ptrdiff_t b_panel, T *c, int accumulate, const T *bias, int relu)     \
@@ -213,6 +224,8 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 
 DEFINE_TILE(f32, float)
 DEFINE_TILE(f64, double)
+DEFINE_BLANK(f32, float)
+DEFINE_BLANK(f64, double)
 DEFINE_ROW_TILE(f32, float)
 DEFINE_ROW_TILE(f64, double)
 DEFINE_PACK(f32, float)
