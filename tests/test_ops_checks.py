@@ -304,3 +304,18 @@ def test_many_threads_at_once():
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_settings_are_checked_though_an_equal_one_was_allowed_before():
+    parameter, moments = np.ones(3), np.zeros((2, 3))
+    ops.sgd_update(parameter, np.ones(3), learning_rate=1, nesterov=False)
+    ops.adam_update(parameter, np.ones(3), *moments, beta1=0, beta2=0.0)
+    before = parameter.copy()
+    for call in (lambda: ops.sgd_update(parameter, np.ones(3), learning_rate=True),
+                 lambda: ops.sgd_update(parameter, np.ones(3), learning_rate=1, nesterov=0),
+                 lambda: ops.adam_update(parameter, np.ones(3), *moments, beta1=False, beta2=0.0),
+                 lambda: ops.sgd_update(parameter, np.ones(3), learning_rate=[1]),
+                 lambda: ops.sgd_update(parameter, np.ones(3), learning_rate=np.array(0.5))):
+        with pytest.raises(TypeError, match="expected"):
+            call()
+    assert (parameter == before).all()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,27 @@ def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
     return array
 
 
-def _update(spec: Optimizer, step: int, parameter: NDArray, gradient: ArrayLike,
-            **states: NDArray | None) -> None:
-    _step(optimizer_table()[spec.kernel], spec.hyper(), spec.states(), step, parameter, gradient,
-          states)
+def _described(make: type[Optimizer], **settings: Any
+               ) -> tuple[dict[str, Any], dict[str, float], tuple[str, ...]]:
+    """The row of the kernels' table, its hyperparameters, checked, and the states in use."""
+    if "beta1" in settings:
+        settings["betas"] = settings.pop("beta1"), settings.pop("beta2")
+    spec = make(**settings)
+    return optimizer_table()[spec.kernel], spec.hyper(), spec.states()
+
+
+# Most steps have the settings of the step before, and to check them takes longer than to do one
+# for some ten thousand numbers. With `typed`, as True is no rate though it equals 1.
+_described_before = lru_cache(maxsize=64, typed=True)(_described)
+
+
+def _update(make: type[Optimizer], step: int, parameter: NDArray, gradient: ArrayLike,
+            states: dict[str, NDArray | None], **settings: Any) -> None:
+    try:
+        row, hyper, needed = _described_before(make, **settings)
+    except TypeError:       # of a setting that is no key for the cache, or not allowed
+        row, hyper, needed = _described(make, **settings)
+    _step(row, hyper, needed, step, parameter, gradient, states)
 
 
 def _step(row: dict[str, Any], hyper: dict[str, float], needed: tuple[str, ...], step: int,
@@ -88,9 +106,9 @@ def sgd_update(parameter: NDArray, gradient: ArrayLike, momentum_buffer: NDArray
     >>> parameter, momentum_buffer
     (array([0.]), array([4.]))
     """
-    spec = SGD(learning_rate, momentum=momentum, dampening=dampening, weight_decay=weight_decay,
-               nesterov=nesterov)
-    _update(spec, step, parameter, gradient, momentum_buffer=momentum_buffer)
+    _update(SGD, step, parameter, gradient, {"momentum_buffer": momentum_buffer},
+            learning_rate=learning_rate, momentum=momentum, dampening=dampening,
+            weight_decay=weight_decay, nesterov=nesterov)
 
 
 def adagrad_update(parameter: NDArray, gradient: ArrayLike, sum: NDArray, *, step: int = 1,
@@ -118,9 +136,9 @@ def adagrad_update(parameter: NDArray, gradient: ArrayLike, sum: NDArray, *, ste
     >>> parameter, total
     (array([0.75]), array([16.]))
     """
-    spec = Adagrad(learning_rate, learning_rate_decay=learning_rate_decay,
-                   weight_decay=weight_decay, epsilon=epsilon)
-    _update(spec, step, parameter, gradient, sum=sum)
+    _update(Adagrad, step, parameter, gradient, {"sum": sum},
+            learning_rate=learning_rate, learning_rate_decay=learning_rate_decay,
+            weight_decay=weight_decay, epsilon=epsilon)
 
 
 def rmsprop_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
@@ -155,10 +173,10 @@ def rmsprop_update(parameter: NDArray, gradient: ArrayLike, square_average: NDAr
     >>> parameter.round(6), square_average
     (array([0.]), array([4.]))
     """
-    spec = RMSprop(learning_rate, alpha=alpha, epsilon=epsilon, weight_decay=weight_decay,
-                   momentum=momentum, centered=centered)
-    _update(spec, step, parameter, gradient, square_average=square_average,
-            momentum_buffer=momentum_buffer, gradient_average=gradient_average)
+    _update(RMSprop, step, parameter, gradient, {"square_average": square_average,
+            "momentum_buffer": momentum_buffer, "gradient_average": gradient_average},
+            learning_rate=learning_rate, alpha=alpha, epsilon=epsilon,
+            weight_decay=weight_decay, momentum=momentum, centered=centered)
 
 
 def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -192,10 +210,10 @@ def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.5]), array([0.4]), array([0.016]))
     """
-    spec = Adam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
-                amsgrad=amsgrad)
-    _update(spec, step, parameter, gradient, first_moment=first_moment,
-            second_moment=second_moment, maximum_second_moment=maximum_second_moment)
+    _update(Adam, step, parameter, gradient, {"first_moment": first_moment,
+            "second_moment": second_moment, "maximum_second_moment": maximum_second_moment},
+            learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
+            weight_decay=weight_decay, amsgrad=amsgrad)
 
 
 def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -229,10 +247,10 @@ def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.]), array([0.4]), array([0.016]))
     """
-    spec = AdamW(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
-                 amsgrad=amsgrad)
-    _update(spec, step, parameter, gradient, first_moment=first_moment,
-            second_moment=second_moment, maximum_second_moment=maximum_second_moment)
+    _update(AdamW, step, parameter, gradient, {"first_moment": first_moment,
+            "second_moment": second_moment, "maximum_second_moment": maximum_second_moment},
+            learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
+            weight_decay=weight_decay, amsgrad=amsgrad)
 
 
 def nadam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -264,10 +282,10 @@ def nadam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.471774]), array([0.4]), array([0.016]))
     """
-    spec = NAdam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
-                 momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay)
-    _update(spec, step, parameter, gradient, first_moment=first_moment,
-            second_moment=second_moment)
+    _update(NAdam, step, parameter, gradient, {"first_moment": first_moment,
+            "second_moment": second_moment}, learning_rate=learning_rate, beta1=beta1,
+            beta2=beta2, epsilon=epsilon, weight_decay=weight_decay,
+            momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay)
 
 
 def radam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -298,10 +316,10 @@ def radam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.5]), array([0.4]), array([0.016]))
     """
-    spec = RAdam(learning_rate, betas=(beta1, beta2), epsilon=epsilon, weight_decay=weight_decay,
-                 decoupled_weight_decay=decoupled_weight_decay)
-    _update(spec, step, parameter, gradient, first_moment=first_moment,
-            second_moment=second_moment)
+    _update(RAdam, step, parameter, gradient, {"first_moment": first_moment,
+            "second_moment": second_moment}, learning_rate=learning_rate, beta1=beta1,
+            beta2=beta2, epsilon=epsilon, weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay)
 
 
 def adamax_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -330,9 +348,9 @@ def adamax_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray
     >>> parameter.round(6), first_moment.round(6), largest.round(6)
     (array([0.5]), array([0.4]), array([4.]))
     """
-    spec = Adamax(learning_rate, betas=(beta1, beta2), epsilon=epsilon,
-                  weight_decay=weight_decay)
-    _update(spec, step, parameter, gradient, first_moment=first_moment, largest=largest)
+    _update(Adamax, step, parameter, gradient, {"first_moment": first_moment,
+            "largest": largest}, learning_rate=learning_rate, beta1=beta1, beta2=beta2,
+            epsilon=epsilon, weight_decay=weight_decay)
 
 
 def adadelta_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
@@ -360,9 +378,9 @@ def adadelta_update(parameter: NDArray, gradient: ArrayLike, square_average: NDA
     >>> parameter.round(6), square_average.round(6), step_average.round(6)
     (array([-0.333333]), array([8.]), array([0.888889]))
     """
-    spec = Adadelta(learning_rate, rho=rho, epsilon=epsilon, weight_decay=weight_decay)
-    _update(spec, step, parameter, gradient, square_average=square_average,
-            step_average=step_average)
+    _update(Adadelta, step, parameter, gradient, {"square_average": square_average,
+            "step_average": step_average}, learning_rate=learning_rate, rho=rho,
+            epsilon=epsilon, weight_decay=weight_decay)
 
 
 def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, *, step: int = 1,
@@ -390,8 +408,8 @@ def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, 
     >>> parameter.round(6), first_moment.round(6)
     (array([0.75]), array([0.04]))
     """
-    spec = Lion(learning_rate, betas=(beta1, beta2), weight_decay=weight_decay)
-    _update(spec, step, parameter, gradient, first_moment=first_moment)
+    _update(Lion, step, parameter, gradient, {"first_moment": first_moment},
+            learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
 
 
 # ---- rows of the table without a class ---------------------------------------------------------
