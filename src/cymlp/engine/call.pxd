@@ -225,6 +225,7 @@ ctypedef struct call_t:
     char *out
     Py_ssize_t out_row_stride
     Py_ssize_t out_column_stride
+    int shares                  # of a prediction's rows, taken so far
     # an epoch
     long long *order
     long long rows

@@ -24,6 +24,10 @@ cdef extern from "<time.h>" nogil:
     int clock_gettime(int clock, timespec *now) noexcept
 
 cdef extern from *:
+    """
+    #define FETCH_ADD(place, more) __atomic_fetch_add(place, more, __ATOMIC_RELAXED)
+    """
+    int fetch_add "FETCH_ADD"(int *place, int more) noexcept nogil
     # Leaves the exception set, to be raised by the caller when the walk has ended.
     int check_signals "PyErr_CheckSignals"() noexcept
     bint python_runs "Py_IsInitialized"() noexcept nogil
@@ -34,6 +38,10 @@ cdef enum:
     ROWS_PER_THREAD = 24
     NEAR_ROWS_PER_THREAD = 8
     NEAR_BYTES = 256 << 10
+    # A prediction's rows are shared out one time after another where a thread would have so many
+    # shares of the least size: rows enough to be worth reading the weights for.
+    LEAST_SHARE = 48
+    LEAST_SHARES = 4
 
 cdef double CHECK_SECONDS = 0.05
 
@@ -256,6 +264,27 @@ cdef void train_job(void *context, int thread, int threads) noexcept nogil:
             epoch += 1
 
 
+cdef bint take_share(call_t *c, batch_t *b, int threads) noexcept nogil:
+    """The next rows that no thread has taken; false where there are none.
+
+    One for each thread where there are few rows. Of many, every share is a part of what is left: a
+    thread whose processor is slow just now, for others use it too, takes fewer of them.
+    """
+    cdef int number = fetch_add(&c.shares, 1)
+    cdef Py_ssize_t left
+    if threads == 1 or c.rows < LEAST_SHARES * LEAST_SHARE * threads:
+        b.first = c.rows * min(number, threads) // threads
+        b.rows = c.rows * min(number + 1, threads) // threads - b.first
+        return number < threads
+    b.first = b.rows = 0
+    while number >= 0 and b.first + b.rows < c.rows:
+        b.first += b.rows
+        left = c.rows - b.first
+        b.rows = min(max(left // (2 * threads), <Py_ssize_t>LEAST_SHARE), left)
+        number -= 1
+    return number < 0
+
+
 cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
     """Rows through all layers: each thread its own, or all together where there are few."""
     cdef call_t *c = <call_t *>context
@@ -265,12 +294,11 @@ cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
         run_batch(c, &b, thread, threads)
         return
     b.workspace += thread * c.workspace_bytes
-    b.first = c.rows * thread // threads
-    b.rows = c.rows * (thread + 1) // threads - b.first
-    b.piece_first = 0
-    while b.piece_first < b.rows and not c.stop:
-        b.piece_rows = min(c.chunk, b.rows - b.piece_first)
-        run_piece(c, &b, 0, 1)
-        b.piece_first += b.piece_rows
-        if thread == 0 and b.piece_first < b.rows:
-            look_for_signals(c)
+    while not c.stop and take_share(c, &b, threads):
+        b.piece_first = 0
+        while b.piece_first < b.rows and not c.stop:
+            b.piece_rows = min(c.chunk, b.rows - b.piece_first)
+            run_piece(c, &b, 0, 1)
+            b.piece_first += b.piece_rows
+            if thread == 0 and b.first + b.piece_first < c.rows:
+                look_for_signals(c)
