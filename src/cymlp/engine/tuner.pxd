@@ -5,8 +5,9 @@ one, or the work may be too small. The bits do not depend on the number of threa
 chosen by the clock: the seconds per row on one thread and on several are kept for each program and
 the cheaper is taken. The other is tried again now and then, more and more rarely as long as it
 loses. A trial is a few calls in a row, of which the first does not count: it wakes the team. While
-it loses but is still getting faster it goes on: virtual processors that have just been woken take
-some milliseconds to come to speed.
+several threads lose but are still getting faster it goes on: virtual processors that have just
+been woken take some milliseconds to come to speed. One thread needs no such time, and a call that
+shows it to be clearly slower ends its trial.
 """
 
 cdef enum:
@@ -14,6 +15,7 @@ cdef enum:
     LAST_WINDOW = 48
     HOPELESS = 4            # times as slow: not worth going on
     STILL_FASTER = 95       # per cent of the part before: worth going on
+    CLEARLY_SLOWER = 125    # per cent of the cost on several threads: a trial of one is over
     FIRST_PATIENCE = 16     # calls between two trials
     LAST_PATIENCE = 1024
     # Longer calls on several threads are not tried on one: whatever disturbs the threads then
@@ -59,7 +61,7 @@ cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
     cdef double rival = tuner.cost[not several]
     cdef double cost = tuner.trial_cost / tuner.trial_window
     cdef bint first = tuner.trial_before == 0
-    if (0 < rival <= cost and tuner.trial_window < LAST_WINDOW
+    if (several and 0 < rival <= cost and tuner.trial_window < LAST_WINDOW
             and cost < (HOPELESS * rival if first else STILL_FASTER * tuner.trial_before / 100)):
         tuner.trial_before = cost
         tuner.trial_window *= 2
@@ -94,6 +96,8 @@ cdef inline void tuner_learn(
             tuner.trial_left -= 1
             if tuner.trial_left < tuner.trial_window:
                 tuner.trial_cost += cost
+            if not several and 0 < CLEARLY_SLOWER * tuner.cost[1] < 100 * cost:
+                tuner.trial_window, tuner.trial_left, tuner.trial_cost = 1, 0, cost
             if tuner.trial_left == 0:
                 tuner_end_window(tuner)
     elif several == (tuner.cost[1] <= tuner.cost[0]):
