@@ -109,8 +109,7 @@ class LearningRateFinder:
         smoothed: list[float] = []
         mean = 0.0
         for rate in grid.tolist():
-            network = network._twin(replace(network.optimizer, learning_rate=rate,
-                                                        schedule=None))
+            network = network._twin(replace(network.optimizer, learning_rate=rate, schedule=None))
             rows = next(order)
             loss = network.train_step(X[rows], y[rows], None if weight is None else weight[rows])
             if not math.isfinite(loss):
