@@ -76,12 +76,15 @@ class Session:
     def train(self, case) -> dict:
         """A training step; the first few are done here."""
         from .cases import draw_batch, draw_weights
+        from .machine import memory, reset_peak_memory
 
         weights, batch = draw_weights(case), draw_batch(case)
         self._begin()
         step, parameters = self.peer.train(case, weights, batch)
+        reset_peak_memory()                     # what making the network took is no step's
         self.calls = [step]
         losses = [step() for _ in range(CHECKED_STEPS)]
+        self.memory_peak = memory("VmHWM")      # before the results are copied out
         before = [array for pair in weights for array in pair]
         return {"values": [_sample(losses)],
                 "changes": [_sample(now) - _sample(then)
@@ -148,10 +151,8 @@ class Session:
         return self.result
 
     def memory_growth(self) -> int:
-        """How much more memory than before its preparation the case has taken at the most."""
-        from .machine import memory
-
-        return max(0, memory("VmHWM") - self.memory_before)
+        """The most that network and steps have taken, beyond what was there before both."""
+        return max(0, self.memory_peak - self.memory_before)
 
 
 def _sample(result):

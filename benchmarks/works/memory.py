@@ -15,6 +15,7 @@ BATCHES = (32, 128, 512, 2048, 8192)
 MEASURED = ("mnist", "large")
 CHUNK_ROWS = 256            # rows that go through all layers of a small network at a time
 CHUNKED_BYTES = 8 << 20     # parameters of a network that is small
+WARMING = Case("warming", (8, 8, 2), 32)
 
 
 def bound(case: Case) -> int:
@@ -48,10 +49,15 @@ def _table(settings, threads, report):
 
 
 def _growth(settings, threads, names, case):
-    """One process after the other, so that only one of them holds its memory."""
+    """One process after the other, so that only one of them holds its memory.
+
+    A few steps of another network come first: what a library loads at its first use is no
+    memory of this training.
+    """
     outcomes = {}
     for name in names:
         with Pool(threads, settings.timeout) as pool:
+            prepare(pool, [name], "train", WARMING)
             outcomes |= prepare(pool, [name], "train", case)
             if not outcomes[name]:
                 outcomes[name]["memory"] = pool.ask(name, "memory_growth")

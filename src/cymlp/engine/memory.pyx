@@ -1,9 +1,6 @@
 """Blocks of aligned memory for arenas and workspaces."""
-from libc.stdlib cimport free
-from libc.string cimport memset
-
-cdef extern from "<stdlib.h>" nogil:
-    int posix_memalign(void **memory, size_t alignment, size_t size) noexcept
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free
 
 cdef extern from *:
     """
@@ -13,12 +10,19 @@ cdef extern from *:
     #else
     #define advise_huge(data, size) 0
     #endif
+    static inline void *map_memory(size_t size) {
+        void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+        return data == MAP_FAILED ? NULL : data;
+    }
     """
     int advise_huge(void *data, size_t size) noexcept nogil
+    void *map_memory(size_t size) noexcept nogil
+    int munmap(void *data, size_t size) noexcept nogil
 
 cdef enum:
     SMALL_PAGE = 4096
     HUGE_PAGE = 2 << 20
+    MAPPED = 1 << 20        # bytes from which a block is the system's own
 
 
 cdef class Memory:
@@ -37,16 +41,20 @@ cdef class Memory:
 
     def __cinit__(self, size):
         cdef Py_ssize_t wanted = max(size, 64) if size < 1 << 62 else 1 << 62
-        cdef size_t alignment = HUGE_PAGE if wanted >= 2 * HUGE_PAGE else SMALL_PAGE
-        cdef void *data = NULL
-        if posix_memalign(&data, alignment, wanted) != 0:
+        cdef Py_ssize_t alignment = HUGE_PAGE if wanted >= 2 * HUGE_PAGE else SMALL_PAGE
+        # Pages fresh from the system are zero and take no room until they are written to, so what
+        # a call has no use for, as the copy of rows that it reads where they lie, costs nothing.
+        self.mapped = wanted + alignment if wanted >= MAPPED else 0
+        self.block = map_memory(self.mapped) if self.mapped else calloc(wanted + alignment, 1)
+        if self.block == NULL:
             raise MemoryError(f"no memory for a block of {size} bytes")
-        self.data = <char *>data
+        self.data = <char *>((<uintptr_t>self.block + alignment - 1) // alignment * alignment)
         self.size = wanted
-        with nogil:
-            if alignment == HUGE_PAGE:
-                advise_huge(data, wanted)
-            memset(data, 0, wanted)
+        if alignment == HUGE_PAGE:
+            advise_huge(self.data, wanted)
 
     def __dealloc__(self):
-        free(self.data)
+        if self.mapped:
+            munmap(self.block, self.mapped)
+        else:
+            free(self.block)

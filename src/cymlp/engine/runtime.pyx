@@ -99,6 +99,8 @@ cdef class Engine:
 
     cdef void _fill(self, Py_ssize_t offset, double value) noexcept:
         cdef Py_ssize_t i
+        if value == 0:          # as the arena is from the start; pages not yet used stay unused
+            return
         for i in range(self.parameter_bytes // self.item):
             if self.code:
                 (<double *>(self.arena.data + offset))[i] = value
