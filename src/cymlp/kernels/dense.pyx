@@ -13,6 +13,7 @@ cdef extern from "gemm_tile.h" nogil:
         ROW_PANELS
         TILE_VECTORS
         VEC_BYTES
+        NARROW_BYTES
     void gemm_column_f32(
         Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
         Py_ssize_t a_k, bint packed, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c,
@@ -75,17 +76,20 @@ cdef inline void product(
 ) noexcept nogil:
     """Some columns of a product: all rows pass a tile's width of them, then the next.
 
-    The padding up to a whole panel becomes zero, without vectors that hold nothing else.
+    The padding up to a whole panel becomes zero, without vectors that hold nothing else; where half
+    a vector holds the last columns, that is taken.
     """
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t column = 0, vectors
+    cdef Py_ssize_t narrow = NARROW_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t column = 0, vectors, width
     cdef const real *right
     cdef const real *next
     cdef real *out
     while column < columns:
-        vectors = min((columns - column + lanes - 1) // lanes, TILE_VECTORS)
+        vectors = min((columns - column + lanes - 1 - narrow % lanes) // lanes, TILE_VECTORS)
+        width = vectors * lanes if vectors else narrow
         next = NULL
-        if column + vectors * lanes < columns:
+        if column + width < columns:
             next = b + (column // full + 1) * b_panel
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
@@ -97,9 +101,9 @@ cdef inline void product(
             gemm_column_f64(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
                             NULL if gate == NULL else gate + column, ldg, next)
-        column += vectors * lanes
+        column += width
     if column % full:
-        vectors = (full - column % full) // lanes
+        vectors = (full - column % full) // narrow
         out = c + column // full * c_panel + column % full
         if real is float:
             gemm_blank_f32(rows, vectors, out, ldc)

@@ -1,5 +1,5 @@
 /* The tile of a matrix product: up to 6 rows by TILE_VECTORS vectors of accumulators, or up to
-   TALL_ROWS rows by one vector: 6 chains alone would wait for each other.
+   TALL_ROWS rows by one vector, or by half a one: 6 chains alone would wait for each other.
 
        c[i, j] (+)= sum over p < k of a[i, p] * b[p, j]   (+ bias[j], then relu or its gradient)
 
@@ -34,8 +34,8 @@
 #define FAR_BYTES (VEC_BYTES == 64 ? 1 << 20 : 192 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
 #define TALL_ROWS 12
-#define TALL_VARIANTS(S) TILE_CASE(S, 7, 1) TILE_CASE(S, 8, 1) TILE_CASE(S, 9, 1) \
-    TILE_CASE(S, 10, 1) TILE_CASE(S, 11, 1) TILE_CASE(S, 12, 1)
+#define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V) \
+    TILE_CASE(S, 10, V) TILE_CASE(S, 11, V) TILE_CASE(S, 12, V)
 #if VEC_BYTES == PANEL_BYTES
 #define IN_PANELS(v, lanes, panel) ((v) * (panel))
 /* Not tried where a tile takes four panels at a time. */
@@ -98,17 +98,19 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
                     sum[i][v] = vec_gate_##S(sum[i][v], vec_load_##S(gate + i * ldg + column));    \
             UNROLL for (int i = 0; i < rows; i++) vec_store_##S(out + i * ldc, sum[i][v]);         \
         }                                                                                          \
-    }                                                                                              \
-                                                                                                   \
-    /* All rows of c past some vectors of b, in tiles of even height. Of a `packed` left operand    \
-     * (gemm_pack) a_row and a_k say nothing. `next` is the panel that comes next (NULL: none). */ \
+    }
+
+#define DEFINE_COLUMN(S, H, T)                                                                     \
+    /* All rows of c past some vectors of b (0: half a one), in tiles of even height. Of a `packed` \
+     * left operand (gemm_pack) a_row and a_k say nothing. `next` is the panel that comes next      \
+     * (NULL: none). */                                                                            \
     static void gemm_column_##S(ptrdiff_t rows, int vectors, ptrdiff_t k, const T *a,              \
                                 ptrdiff_t a_row, ptrdiff_t a_k, int packed, const T *b,            \
                                 ptrdiff_t b_k, ptrdiff_t b_panel, T *c, ptrdiff_t ldc,             \
                                 ptrdiff_t c_panel, int accumulate, const T *bias, int relu,        \
                                 const T *gate, ptrdiff_t ldg, const T *next)                       \
     {                                                                                              \
-        ptrdiff_t tiles = tiles_of(rows, vectors == 1 && !packed ? TALL_ROWS : TILE_ROWS);         \
+        ptrdiff_t tiles = tiles_of(rows, vectors < 2 && !packed ? TALL_ROWS : TILE_ROWS);         \
         const int streams = b_k == PANEL_BYTES / sizeof(T);                                        \
         ptrdiff_t soon_step = !next || !tiles ? 0 : streams ? PANEL_BYTES / tiles                  \
             : k >= LONG_CHAIN ? b_k * (ptrdiff_t)sizeof(T) : 0;                                    \
@@ -119,7 +121,8 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
             switch (height * 8 + vectors) {                                                        \
                 TILE_VARIANTS(S, 1) TILE_VARIANTS(S, 2) TILE_VARIANTS(S, 3)                        \
                 TILE_VARIANTS(S, 4) TILE_VARIANTS(S, 5) TILE_VARIANTS(S, 6)                        \
-                TALL_VARIANTS(S)                                                                   \
+                TALL_VARIANTS(S, 1)                                                                \
+                HALF_VARIANTS(H)                                                                   \
             }                                                                                      \
             a += height * (packed ? k : a_row);                                                    \
             c += height * ldc;                                                                     \
@@ -130,16 +133,16 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
         }                                                                                          \
     }
 
-#define DEFINE_BLANK(S, T)                                                                         \
-    /* Zeros in some vectors of each row of c; in a loop over them the compiler would call memset  \
-     * for each row. */                                                                            \
+#define DEFINE_BLANK(S, H, T)                                                                      \
+    /* Zeros in some narrow vectors of each row of c; in a loop over them the compiler would call  \
+     * memset for each row. */                                                                           \
     static void gemm_blank_##S(ptrdiff_t rows, int vectors, T *c, ptrdiff_t ldc)                   \
     {                                                                                              \
-        const vec_##S zero = vec_set_##S(0);                                                       \
+        const vec_##H zero = vec_set_##H(0);                                                       \
         for (ptrdiff_t i = 0; i < rows; i++, c += ldc) {                                           \
-            vec_store_##S(c, zero);                                                                \
-            if (vectors > 1) vec_store_##S(c + VEC_LANES_##S, zero);                               \
-            if (vectors > 2) vec_store_##S(c + 2 * VEC_LANES_##S, zero);                           \
+            vec_store_##H(c, zero);                                                                \
+            if (vectors > 1) vec_store_##H(c + VEC_LANES_##H, zero);                               \
+            if (vectors > 2) vec_store_##H(c + 2 * VEC_LANES_##H, zero);                           \
         }                                                                                          \
     }
 
@@ -212,7 +215,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
-        tile_##S(R, V, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu,  \
+        tile_##S(R, V ? V : 1, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate, bias, relu,  \
                  gate, ldg, soon, soon_step);                                                      \
         break;
 
@@ -222,10 +225,24 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 #define TILE_VARIANTS(S, R) TILE_CASE(S, R, 1) TILE_CASE(S, R, 2)
 #endif
 
+#if NARROW_BYTES < VEC_BYTES
+#define HALF_VARIANTS(H) TILE_CASE(H, 1, 0) TILE_CASE(H, 2, 0) TILE_CASE(H, 3, 0) \
+    TILE_CASE(H, 4, 0) TILE_CASE(H, 5, 0) TILE_CASE(H, 6, 0) TALL_VARIANTS(H, 0)
+#define NARROW(S, H) H
+DEFINE_TILE(h32, float)
+DEFINE_TILE(h64, double)
+#else
+#define HALF_VARIANTS(H)
+#define NARROW(S, H) S
+#endif
+#define DEFINE_BLANK_OF(S, H, T) DEFINE_BLANK(S, H, T) /* with H expanded */
+
 DEFINE_TILE(f32, float)
 DEFINE_TILE(f64, double)
-DEFINE_BLANK(f32, float)
-DEFINE_BLANK(f64, double)
+DEFINE_COLUMN(f32, h32, float)
+DEFINE_COLUMN(f64, h64, double)
+DEFINE_BLANK_OF(f32, NARROW(f32, h32), float)
+DEFINE_BLANK_OF(f64, NARROW(f64, h64), double)
 DEFINE_ROW_TILE(f32, float)
 DEFINE_ROW_TILE(f64, double)
 DEFINE_PACK(f32, float)
