@@ -70,11 +70,12 @@ cdef enum:
     PANEL_BYTES = 64            # columns of a panel of weights (kernels/dense.pyx)
     GRANULE_BYTES = 64          # rows are padded to a multiple
     # Some rows of some panels are one piece of work: small, so that threads get equal shares. Of
-    # its share a thread takes a square of so many units at a time, as each needs again what its
-    # neighbours have brought near.
+    # its share a thread takes a rectangle of so many units at a time, as each needs again what its
+    # neighbours have brought near; a wide one, for its rows of the input are copied together first.
     UNIT_INPUTS = 48
     UNIT_PANELS = 4
-    SQUARE = 4
+    UNITS_HIGH = 4
+    UNITS_WIDE = 16
     EMBEDDING_UNITS = 8         # pieces of a table, each of which looks at every code
 
 cdef enum:

@@ -106,10 +106,10 @@ cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) no
         most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
         return features * most
     if s.op == DENSE_UPDATE:            # the gradient, and the rows of the inputs
-        inputs = min(s.inputs, <Py_ssize_t>SQUARE * UNIT_INPUTS)
-        most = min(padded_to(s.outputs * item, PANEL_BYTES), SQUARE * most)
+        inputs = min(s.inputs, <Py_ssize_t>UNITS_HIGH * UNIT_INPUTS)
+        most = min(padded_to(s.outputs * item, PANEL_BYTES), UNITS_WIDE * most)
         features = padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES)
-        return max(inputs * (most + features), <Py_ssize_t>SQUARE * UNIT_PANELS * PANEL_BYTES)
+        return max(inputs * (most + features), <Py_ssize_t>UNITS_WIDE * UNIT_PANELS * PANEL_BYTES)
     return most                         # the gradient of some columns
 
 

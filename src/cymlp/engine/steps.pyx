@@ -295,16 +295,16 @@ cdef Py_ssize_t dense_units(
 ) noexcept nogil:
     """The first rectangle of this unit and `left` - 1 others; returns how many units it has.
 
-    Units are counted in bands of SQUARE units below each other, in a band column by column.
+    Units are counted in bands of UNITS_HIGH units below each other, in a band column by column.
     """
-    cdef Py_ssize_t band = unit // (SQUARE * s.row_units)
-    cdef Py_ssize_t band_height = min(s.column_units - band * SQUARE, <Py_ssize_t>SQUARE)
-    cdef Py_ssize_t place = unit - band * SQUARE * s.row_units
+    cdef Py_ssize_t band = unit // (UNITS_HIGH * s.row_units)
+    cdef Py_ssize_t band_height = min(s.column_units - band * UNITS_HIGH, <Py_ssize_t>UNITS_HIGH)
+    cdef Py_ssize_t place = unit - band * UNITS_HIGH * s.row_units
     cdef Py_ssize_t column = place // band_height, row = place % band_height
     cdef Py_ssize_t height = min(band_height - row, left), width = 1, begin, inputs, panel, count
     if height == band_height:
-        width = min(min(left // height, s.row_units - column), <Py_ssize_t>SQUARE)
-    begin = (band * SQUARE + row) * UNIT_INPUTS
+        width = min(min(left // height, s.row_units - column), <Py_ssize_t>UNITS_WIDE)
+    begin = (band * UNITS_HIGH + row) * UNIT_INPUTS
     inputs = min(height * UNIT_INPUTS, s.inputs - begin)
     panel = column * UNIT_PANELS
     count = min(width * UNIT_PANELS, panels_of(s.outputs, c.item) - panel)
