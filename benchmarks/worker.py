@@ -29,6 +29,7 @@ class Session:
         self.peer = peer_class(name)(threads)
         self.calls = []
         self.memory_before = 0
+        self.memory_peak: int | None = None
         self.result = None
 
     def hello(self) -> dict:
@@ -59,6 +60,7 @@ class Session:
         from .machine import reset_peak_memory
 
         self.calls = []
+        self.memory_peak = None
         gc.collect()
         self.memory_before = reset_peak_memory()
 
@@ -151,8 +153,11 @@ class Session:
         return self.result
 
     def memory_growth(self) -> int:
-        """The most that network and steps have taken, beyond what was there before both."""
-        return max(0, self.memory_peak - self.memory_before)
+        """How much more memory than before its preparation the case has taken at the most."""
+        from .machine import memory
+
+        peak = memory("VmHWM") if self.memory_peak is None else self.memory_peak
+        return max(0, peak - self.memory_before)
 
 
 def _sample(result):
