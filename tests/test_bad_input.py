@@ -318,12 +318,18 @@ def test_networks_that_cannot_be(change, text):
     assert rng.bit_generator.state == place
 
 
-def test_a_network_larger_than_memory():
+@pytest.mark.parametrize("units", [2**37, 2**40])
+def test_a_network_larger_than_memory(units):
+    """Nor does giving up a block that there never was take anything from others."""
     rng = np.random.default_rng(0)
     place = rng.bit_generator.state
+    other = cymlp.Network([Dense(300), Dense(3)], in_features=1000, task="multiclass", rng=0)
+    X = np.ones((5, 1000), np.float32)
+    before = other.predict(X)
     with pytest.raises(MemoryError):
-        cymlp.Network([Dense(2**40)], in_features=8, task="multiclass", rng=rng)
+        cymlp.Network([Dense(units)], in_features=8, task="multiclass", rng=rng)
     assert rng.bit_generator.state == place
+    assert other.predict(X).tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("hidden", [5, None, "12", b"12", [0], [-1], [1.5], ["3"], [None], [[3]]])

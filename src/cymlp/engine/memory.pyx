@@ -44,17 +44,18 @@ cdef class Memory:
         cdef Py_ssize_t alignment = HUGE_PAGE if wanted >= 2 * HUGE_PAGE else SMALL_PAGE
         # Pages fresh from the system are zero and take no room until they are written to, so what
         # a call has no use for, as the copy of rows that it reads where they lie, costs nothing.
-        self.mapped = wanted + alignment if wanted >= MAPPED else 0
-        self.block = map_memory(self.mapped) if self.mapped else calloc(wanted + alignment, 1)
+        cdef bint mapped = wanted >= MAPPED
+        self.block = map_memory(wanted + alignment) if mapped else calloc(wanted + alignment, 1)
         if self.block == NULL:
             raise MemoryError(f"no memory for a block of {size} bytes")
+        self.mapped = wanted + alignment if mapped else 0
         self.data = <char *>((<uintptr_t>self.block + alignment - 1) // alignment * alignment)
         self.size = wanted
         if alignment == HUGE_PAGE:
             advise_huge(self.data, wanted)
 
     def __dealloc__(self):
-        if self.mapped:
+        if self.mapped:         # never where there is no block: from 0 on it would unmap all
             munmap(self.block, self.mapped)
         else:
             free(self.block)
