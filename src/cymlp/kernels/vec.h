@@ -27,7 +27,10 @@
     {                                                                                              \
         return _mm256_fmadd_pd(a, b, c);                                                           \
     }                                                                                              \
-    static inline __m256 vec_relu_##S32(__m256 x) { return _mm256_max_ps(_mm256_setzero_ps(), x); } \
+    static inline __m256 vec_relu_##S32(__m256 x)                                                  \
+    {                                                                                              \
+        return _mm256_max_ps(_mm256_setzero_ps(), x);                                              \
+    }                                                                                              \
     static inline __m256d vec_relu_##S64(__m256d x)                                                \
     {                                                                                              \
         return _mm256_max_pd(_mm256_setzero_pd(), x);                                              \
