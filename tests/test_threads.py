@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from cymlp.engine import processors, threads
+from cymlp.engine import processors, running, threads
 
 needs_openmp = pytest.mark.skipif(not threads.openmp_enabled(), reason="built without OpenMP")
 # LLVM's OpenMP never ends a thread that it has started; it keeps it asleep for later.
@@ -323,3 +323,64 @@ def test_the_control_groups_quota_limits_the_default(tmp_path, groups, files, ex
         path.write_text(text)
     unlimited = min(os.cpu_count(), len(os.sched_getaffinity(0)))
     assert processors.usable_processors(tmp_path) == (expected or unlimited)
+
+
+# ---- how many threads the clock chooses ---------------------------------------------------------
+
+
+def course(one, several, calls=50_000):
+    """(share of the calls on several threads, seconds of all, seconds if all were on one).
+
+    `one` and `several` say what a call takes by its number.
+    """
+    spent, alone, number = 0.0, 0.0, 0
+
+    def take(count):
+        nonlocal spent, alone, number
+        taken = several(number) if count > 1 else one(number)
+        spent += taken
+        alone += one(number)
+        number += 1
+        return taken
+
+    chosen = running._chosen(take, calls)
+    return sum(count > 1 for count in chosen) / calls, spent, alone
+
+
+def now_and_then(usual, seconds, every):
+    return lambda number: seconds if number % every == every - 1 else usual
+
+
+def test_the_clock_chooses_what_is_faster():
+    share, *_ = course(lambda number: 12e-6, lambda number: 8e-6)
+    assert share > 0.98
+    share, *_ = course(lambda number: 8e-6, lambda number: 12e-6)
+    assert share < 0.02
+
+
+@pytest.mark.parametrize("seconds, every", [(4e-3, 1), (12e-3, 2), (12e-3, 7), (12e-3, 40), (1e-3, 20)])
+def test_threads_that_are_held_up_are_left_alone(seconds, every):
+    """A slice of the system's time, taken from one of several, is no sign of long work."""
+    _, spent, alone = course(lambda number: 12e-6, now_and_then(8e-6, seconds, every))
+    assert spent < 1.15 * alone
+
+
+def test_a_call_that_was_held_up_once_changes_little():
+    late = now_and_then(12e-6, 5e-3, 2000)
+    share, *_ = course(late, now_and_then(8e-6, 5e-3, 2000))
+    assert share > 0.9
+    share, spent, alone = course(late, lambda number: 60e-6)
+    assert share < 0.02 and spent < 1.1 * alone
+
+
+def test_what_has_changed_is_found_out_soon():
+    """Several threads lose for a second, then win: ten milliseconds in a hundred are enough."""
+    share, *_ = course(lambda number: 12e-6, lambda number: 4e-3 if number < 80_000 else 8e-6, 160_000)
+    assert 0.3 < share < 0.5
+
+
+def test_long_calls_are_tried_on_one_thread_once():
+    share, *_ = course(lambda number: 40e-3, lambda number: 20e-3, 1000)
+    assert share == 1
+    share, *_ = course(lambda number: 10e-3, lambda number: 7e-3, 1000)
+    assert share > 0.95

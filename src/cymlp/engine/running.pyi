@@ -1,1 +1,3 @@
-# Nothing for Python: a call run on as many threads as pay.
+from collections.abc import Callable
+
+def _chosen(take: Callable[[int], float], calls: int, wanted: int = 2) -> list[int]: ...

@@ -2,9 +2,10 @@
 from cpython.exc cimport PyErr_Restore
 from cpython.ref cimport PyObject
 from libc.math cimport INFINITY
+from libc.string cimport memset
 
 from cymlp.engine.threads cimport team_run, threads_forced
-from cymlp.engine.tuner cimport tuner_choose, tuner_learn
+from cymlp.engine.tuner cimport tuner_choose, tuner_learn, tuner_t
 from cymlp.engine.walk cimport seconds, train_job
 
 cdef double JOB_SECONDS = 0.002     # of training, until the number of threads is thought over
@@ -39,3 +40,19 @@ cdef int raise_again(PyObject *kind, PyObject *value, PyObject *trace) except -1
     """Raise an exception that was put aside."""
     PyErr_Restore(kind, value, trace)
     return -1
+
+
+def _chosen(take, int calls, int wanted=2):
+    """The threads that are chosen for calls of one row, which take `take(threads)` seconds each.
+
+    For tests: what the clock would say is given.
+    """
+    cdef tuner_t tuner
+    cdef int call, threads
+    memset(&tuner, 0, sizeof(tuner_t))
+    numbers = []
+    for call in range(calls):
+        threads = tuner_choose(&tuner, wanted)
+        tuner_learn(&tuner, threads, take(threads), 1)
+        numbers.append(threads)
+    return numbers

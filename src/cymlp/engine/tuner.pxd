@@ -8,23 +8,36 @@ loses. A trial is a few calls in a row, of which the first does not count: it wa
 several threads lose but are still getting faster it goes on: virtual processors that have just
 been woken take some milliseconds to come to speed. One thread needs no such time, and a call that
 shows it to be clearly slower ends its trial.
+
+Beside a process that holds a processor, a call of some microseconds may take milliseconds on several
+threads now and then. So the time that they have lost, in trials and since, is counted: they are
+given up when it is more than a slice or two of the system's time, and not tried again until it is a
+small share of all.
 """
 
 cdef enum:
     FIRST_WINDOW = 3        # calls of a trial that count; each time it goes on twice as many
     LAST_WINDOW = 48
     HOPELESS = 4            # times as slow: not worth going on
+    DISTURBED = 2           # times as slow as usual: a call in force counts for no more
     STILL_FASTER = 95       # per cent of the part before: worth going on
     CLEARLY_SLOWER = 125    # per cent of the cost on several threads: a trial of one is over
     FIRST_PATIENCE = 16     # calls between two trials
     LAST_PATIENCE = 1024
-    # Longer calls on several threads are not tried on one: whatever disturbs the threads then
-    # costs them no more than their number gains.
+    MOST_LOST = 16          # milliseconds on several threads, then they are given up
+    LOST_SHARE = 64         # times as long as what was lost, until the next trial
+    # Calls that always take longer than that on several threads are not tried on one: whatever
+    # disturbs several then costs them no more than their number gains.
     LONG_MILLISECONDS = 8
+    WAIT_MILLISECONDS = 100 # of calls, until a trial, however great the patience
 
 ctypedef struct tuner_t:
     double cost[2]          # seconds per row: on one thread, on several; 0: not known yet
-    int since_trial
+    double least            # of a call on several
+    int since_trial         # calls, and
+    double time_since       # seconds of calls since the last trial
+    double trial_time       # seconds that it took
+    double lost             # seconds that several threads have lost since
     int patience
     bint trial_several
     int trial_window        # calls of the trial's present part, and how many of them are left
@@ -37,7 +50,14 @@ cdef inline void tuner_try(tuner_t *tuner, bint several) noexcept nogil:
     tuner.trial_several = several
     tuner.trial_window = FIRST_WINDOW
     tuner.trial_left = FIRST_WINDOW + 1
-    tuner.trial_cost = tuner.trial_before = 0
+    tuner.trial_cost = tuner.trial_before = tuner.trial_time = tuner.lost = 0
+
+
+cdef inline bint tuner_is_due(const tuner_t *tuner) noexcept nogil:
+    """Whether the other number of threads is to be tried again."""
+    if tuner.time_since < LOST_SHARE * (tuner.trial_time + tuner.lost):
+        return False
+    return tuner.since_trial >= tuner.patience or 1000 * tuner.time_since >= WAIT_MILLISECONDS
 
 
 cdef inline int tuner_choose(tuner_t *tuner, int wanted) noexcept nogil:
@@ -48,7 +68,7 @@ cdef inline int tuner_choose(tuner_t *tuner, int wanted) noexcept nogil:
             tuner_try(tuner, True)
         elif tuner.cost[0] == 0:
             tuner_try(tuner, False)
-        elif tuner.since_trial >= tuner.patience:
+        elif tuner_is_due(tuner):
             tuner_try(tuner, not several)
     if tuner.trial_left > 0:
         several = tuner.trial_several
@@ -72,10 +92,12 @@ cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
     # The very first calls on several threads were also the first of their kind: where they lost
     # they are tried once more, at once and as long as they get faster.
     tuner.since_trial = 0
+    tuner.time_since = 0
     if rival == 0:
         return                          # patience begins when both costs are known
     if tuner.patience == 0 and tuner.cost[0] < tuner.cost[1]:
         tuner.since_trial = FIRST_PATIENCE
+        tuner.trial_time = 0
     if tuner.patience == 0 or tuner.cost[several] < rival:
         tuner.patience = FIRST_PATIENCE
     else:
@@ -88,19 +110,33 @@ cdef inline void tuner_learn(
     """Take in how long a call has taken."""
     cdef bint several = threads > 1
     cdef double cost = duration / max(rows, 1.0)
-    if several and duration * 1000 > LONG_MILLISECONDS:
+    cdef double one = tuner.cost[0], known = tuner.cost[several]
+    if several:
+        tuner.least = min(tuner.least, cost) if tuner.least > 0 else cost
+    if several and 1000 * tuner.least * rows > LONG_MILLISECONDS:
         tuner.cost[1] = 0
         tuner.trial_left = 0
     elif tuner.trial_left > 0:
+        tuner.trial_time += duration
         if several == tuner.trial_several:      # it is not where the team was busy
             tuner.trial_left -= 1
             if tuner.trial_left < tuner.trial_window:
                 tuner.trial_cost += cost
             if not several and 0 < CLEARLY_SLOWER * tuner.cost[1] < 100 * cost:
                 tuner.trial_window, tuner.trial_left, tuner.trial_cost = 1, 0, cost
+            elif several and 0 < HOPELESS * one * tuner.trial_window < tuner.trial_cost:
+                tuner.trial_window -= tuner.trial_left      # what is left cannot make it good
+                tuner.trial_left = 0
             if tuner.trial_left == 0:
                 tuner_end_window(tuner)
     elif several == (tuner.cost[1] <= tuner.cost[0]):
-        # The choice in force: smoothed, as a single call may be disturbed.
-        tuner.cost[several] += 0.25 * (cost - tuner.cost[several])
+        # The choice in force: smoothed, and a call that was disturbed counts no more than others.
+        tuner.cost[several] += 0.25 * (min(cost, DISTURBED * known) - known)
         tuner.since_trial += 1
+        tuner.time_since += duration
+        if several and one > 0:
+            tuner.lost = max(0.0, tuner.lost + duration - one * rows)
+            if 1000 * tuner.lost > MOST_LOST:
+                tuner.cost[1] = HOPELESS * one
+                tuner.since_trial = 0
+                tuner.time_since = 0
