@@ -358,7 +358,8 @@ def test_the_clock_chooses_what_is_faster():
     assert share < 0.02
 
 
-@pytest.mark.parametrize("seconds, every", [(4e-3, 1), (12e-3, 2), (12e-3, 7), (12e-3, 40), (1e-3, 20)])
+@pytest.mark.parametrize("seconds, every", [
+    (4e-3, 1), (12e-3, 2), (12e-3, 7), (12e-3, 40), (1e-3, 20)])
 def test_threads_that_are_held_up_are_left_alone(seconds, every):
     """A slice of the system's time, taken from one of several, is no sign of long work."""
     _, spent, alone = course(lambda number: 12e-6, now_and_then(8e-6, seconds, every))
@@ -375,7 +376,8 @@ def test_a_call_that_was_held_up_once_changes_little():
 
 def test_what_has_changed_is_found_out_soon():
     """Several threads lose for a second, then win: ten milliseconds in a hundred are enough."""
-    share, *_ = course(lambda number: 12e-6, lambda number: 4e-3 if number < 80_000 else 8e-6, 160_000)
+    share, *_ = course(
+        lambda number: 12e-6, lambda number: 4e-3 if number < 80_000 else 8e-6, 160_000)
     assert 0.3 < share < 0.5
 
 
