@@ -9,10 +9,10 @@ several threads lose but are still getting faster it goes on: virtual processors
 been woken take some milliseconds to come to speed. One thread needs no such time, and a call that
 shows it to be clearly slower ends its trial.
 
-Beside a process that holds a processor, a call of some microseconds may take milliseconds on several
-threads now and then. So the time that they have lost, in trials and since, is counted: they are
-given up when it is more than a slice or two of the system's time, and not tried again until it is a
-small share of all.
+Beside a process that holds a processor, a call of some microseconds may take milliseconds on
+several threads now and then. So the time that they have lost, in trials and since, is counted: they
+are given up when it is more than a slice or two of the system's time, and not tried again until it
+is a small share of all.
 """
 
 cdef enum:
