@@ -36,7 +36,7 @@ ctypedef struct tuner_t:
     double least            # of a call on several
     int since_trial         # calls, and
     double time_since       # seconds of calls since the last trial
-    double trial_time       # seconds that it took
+    double trial_lost       # seconds that it took longer than the other number would have
     double lost             # seconds that several threads have lost since
     int patience
     bint trial_several
@@ -50,12 +50,12 @@ cdef inline void tuner_try(tuner_t *tuner, bint several) noexcept nogil:
     tuner.trial_several = several
     tuner.trial_window = FIRST_WINDOW
     tuner.trial_left = FIRST_WINDOW + 1
-    tuner.trial_cost = tuner.trial_before = tuner.trial_time = tuner.lost = 0
+    tuner.trial_cost = tuner.trial_before = tuner.trial_lost = tuner.lost = 0
 
 
 cdef inline bint tuner_is_due(const tuner_t *tuner) noexcept nogil:
     """Whether the other number of threads is to be tried again."""
-    if tuner.time_since < LOST_SHARE * (tuner.trial_time + tuner.lost):
+    if tuner.time_since < LOST_SHARE * (tuner.trial_lost + tuner.lost):
         return False
     return tuner.since_trial >= tuner.patience or 1000 * tuner.time_since >= WAIT_MILLISECONDS
 
@@ -97,7 +97,7 @@ cdef inline void tuner_end_window(tuner_t *tuner) noexcept nogil:
         return                          # patience begins when both costs are known
     if tuner.patience == 0 and tuner.cost[0] < tuner.cost[1]:
         tuner.since_trial = FIRST_PATIENCE
-        tuner.trial_time = 0
+        tuner.trial_lost = 0
     if tuner.patience == 0 or tuner.cost[several] < rival:
         tuner.patience = FIRST_PATIENCE
     else:
@@ -117,7 +117,8 @@ cdef inline void tuner_learn(
         tuner.cost[1] = 0
         tuner.trial_left = 0
     elif tuner.trial_left > 0:
-        tuner.trial_time += duration
+        if tuner.cost[not several] > 0:
+            tuner.trial_lost += max(0.0, duration - tuner.cost[not several] * rows)
         if several == tuner.trial_several:      # it is not where the team was busy
             tuner.trial_left -= 1
             if tuner.trial_left < tuner.trial_window:
