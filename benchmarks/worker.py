@@ -153,7 +153,10 @@ class Session:
         return self.result
 
     def memory_growth(self) -> int:
-        """How much more memory than before its preparation the case has taken at the most."""
+        """How much more memory than before its preparation the case has taken at the most.
+
+        Of a training only while it makes steps: making the network is no part of that.
+        """
         from .machine import memory
 
         peak = memory("VmHWM") if self.memory_peak is None else self.memory_peak

@@ -2,5 +2,6 @@
 
 import signal
 
-# A shell's background jobs ignore Ctrl-C, and hand that down; the tests of it would wait in vain.
+# A shell's background jobs ignore Ctrl-C, and hand that down to the processes that tests start:
+# those that wait for it would wait in vain.
 signal.signal(signal.SIGINT, signal.default_int_handler)

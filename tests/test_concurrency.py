@@ -297,7 +297,6 @@ SIGNALLED = """
 import os, signal, sys, threading, time
 import numpy as np, cymlp
 from cymlp.engine import threads
-signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell's background jobs ignore it
 threads._allow_oversubscription(True)
 threads.set_num_threads({count})
 net = cymlp.mlp(64, [128, 128], 5, dropout=0.1, task="multiclass", rng=0)

@@ -19,7 +19,7 @@ cdef enum:
     FIRST_WINDOW = 3        # calls of a trial that count; each time it goes on twice as many
     LAST_WINDOW = 48
     HOPELESS = 4            # times as slow: not worth going on
-    DISTURBED = 2           # times as slow as usual: a call in force counts for no more
+    DISTURBED = 2           # times as slow as usual: a call of the choice in force counts as that
     STILL_FASTER = 95       # per cent of the part before: worth going on
     CLEARLY_SLOWER = 125    # per cent of the cost on several threads: a trial of one is over
     FIRST_PATIENCE = 16     # calls between two trials
@@ -33,7 +33,7 @@ cdef enum:
 
 ctypedef struct tuner_t:
     double cost[2]          # seconds per row: on one thread, on several; 0: not known yet
-    double least            # of a call on several
+    double least            # the least seconds per row of a call on several
     int since_trial         # calls, and
     double time_since       # seconds of calls since the last trial
     double trial_lost       # seconds that it took longer than the other number would have
@@ -131,7 +131,7 @@ cdef inline void tuner_learn(
             if tuner.trial_left == 0:
                 tuner_end_window(tuner)
     elif several == (tuner.cost[1] <= tuner.cost[0]):
-        # The choice in force: smoothed, and a call that was disturbed counts no more than others.
+        # The choice in force: smoothed, and a disturbed call counts as twice the usual.
         tuner.cost[several] += 0.25 * (min(cost, DISTURBED * known) - known)
         tuner.since_trial += 1
         tuner.time_since += duration
