@@ -38,6 +38,7 @@ class Case:
     dtype: str = "float32"
     weighted: bool = False
     codes: int = 0      # in the first column, where not 0
+    scale: float = 1.0  # of the rows
     loss: Any = None
 
     def network(self):
@@ -47,7 +48,7 @@ class Case:
 
     def data(self):
         rng = np.random.default_rng(6)
-        X = rng.normal(size=(self.rows, self.in_features))
+        X = self.scale * rng.normal(size=(self.rows, self.in_features))
         if self.codes:
             X[:, 0] = rng.integers(0, self.codes, self.rows)
         units = [layer for layer in self.layers if isinstance(layer, Dense)][-1].units
@@ -114,6 +115,12 @@ CASES = {
     # Few rows in layers that look down the columns.
     "norms-panels": Case([Dense(500), BatchNorm(), Dense(300, "tanh"), LayerNorm(), Dense(10)],
                          300, 45, 45),
+    # Much is below the least normal number.
+    "faint": Case([Activation("relu"), Dense(91, "gelu", bias=False), Dense(53, "tanh", bias=False),
+                   Dense(7, bias=False)], 37, 1000, 520, task="regression", scale=1e-37),
+    "faint-float64": Case([Dense(91, "leaky_relu", bias=False), Dense(7, bias=False)], 37, 1000,
+                          520, task="regression", optimizer=cymlp.SGD(0.1, momentum=0.9),
+                          dtype="float64", scale=1e-307),
     "tiny": Case([Dense(5, "tanh"), Dense(2)], 3, 11, 4),
     "one-layer": Case([Dense(1)], 1, 9, 4, task="regression"),
 }

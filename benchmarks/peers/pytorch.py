@@ -75,6 +75,7 @@ class Eager(EpochPeer):
     """PyTorch as it is written: one call after the other."""
 
     def __init__(self, threads):
+        torch.set_flush_denormal(True)      # before it has threads, which take it over
         torch.set_num_threads(threads)
         torch.set_num_interop_threads(1)
 

@@ -1,4 +1,6 @@
 """What a call is made of: the steps of its program, the batch at hand, the memory behind them."""
+from libc.stdint cimport uint64_t
+
 from cymlp.engine.binding cimport kernels_t
 from cymlp.kernels.data cimport source_t
 
@@ -88,6 +90,11 @@ cdef enum:
     NEAR_BYTES = 256 << 10
     PACK_PANELS = 60
     GROUP_PANELS = 16
+
+cdef extern from "arithmetic.h" nogil:
+    # How the calling thread computes; what a network's calls set returns what was set before.
+    void arithmetic_set(uint64_t mode) noexcept
+    uint64_t arithmetic_of_networks() noexcept
 
 # A user's compiled loss of one row: gradient (zero at first) and loss out, output and target in.
 ctypedef void (*row_loss_t)(
@@ -256,6 +263,7 @@ ctypedef struct call_t:
     int stop
     bint failed                 # a function of the user has raised; all threads leave together
     unsigned long *handling     # whose handlers of signals run just now, within a call
+    uint64_t arithmetic         # of the caller, for Python code within the call
     double checked              # when signals were last looked for, in seconds
 
 

@@ -21,20 +21,30 @@ cdef extern from *:
 ctypedef int (*quiet_t)(const step_t *s, call_t *c, batch_t *b) noexcept
 
 
+cdef unsigned long enter_python(call_t *c) noexcept:
+    cdef unsigned long outer = c.handling[0]
+    c.handling[0] = PyThread_get_thread_ident()
+    arithmetic_set(c.arithmetic)
+    return outer
+
+
+cdef void leave_python(call_t *c, unsigned long outer) noexcept:
+    arithmetic_of_networks()
+    c.handling[0] = outer
+
+
 cdef void python_step(const step_t *s, call_t *c, batch_t *b, int threads) noexcept nogil:
     cdef unsigned long outer
     if not python_runs():
         c.stop = c.failed = 1   # the process exits under a daemon thread
         return
     with gil:
-        # As for a signal's handler: what the function wants of this very network is refused.
-        outer = c.handling[0]
-        c.handling[0] = PyThread_get_thread_ident()
+        outer = enter_python(c)
         if threads > 1 and (<quiet_t>alone)(s, c, b) != 0:
             c.stop = c.failed = 1
         elif threads == 1 and (<quiet_t>call)(s, c, b) != 0:
             c.stop = c.failed = 1
-        c.handling[0] = outer
+        leave_python(c, outer)
 
 
 cdef int alone(const step_t *s, call_t *c, batch_t *b) except -1:

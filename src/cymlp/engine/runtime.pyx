@@ -9,7 +9,8 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from cymlp.engine.binding cimport typed_kernels
-from cymlp.engine.call cimport MAX_HYPER, MAX_STATES, call_t
+from cymlp.engine.call cimport (
+    MAX_HYPER, MAX_STATES, arithmetic_of_networks, arithmetic_set, call_t)
 from cymlp.engine.checking cimport (check_codes, check_target, check_weight, take_target,
                                     take_weight)
 from cymlp.engine.gate cimport Gate
@@ -239,6 +240,7 @@ cdef class Engine:
         cdef PyObject *value = NULL
         cdef PyObject *trace = NULL
         self.gate.enter(alone)
+        call.arithmetic = arithmetic_of_networks()
         try:
             program.read_directly(call)
             call.step, call.first_epoch = self.step, self.epoch
@@ -262,6 +264,7 @@ cdef class Engine:
                 self.step = call.step
                 self.epoch += call.epochs_done
         finally:
+            arithmetic_set(call.arithmetic)
             self.gate.leave(alone)
         if call.stop:
             raise_again(kind, value, trace)

@@ -12,6 +12,8 @@
 #ifndef CYMLP_TEAM_H
 #define CYMLP_TEAM_H
 
+#include "arithmetic.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -44,6 +46,7 @@ static struct {
     void *context;
     int threads;
     int caller_processor;
+    uint64_t arithmetic;          /* as the caller computes, so do all */
     /* Written only by the holder of `busy`. */
     pthread_t host;
     atomic_int asked;             /* size the team was started for, caller included; 0: no team */
@@ -169,6 +172,7 @@ static void team_serve(int thread)
         ticket = team_next_ticket(&team_seats[thread], ticket);
         if (!team.job) return;
         team_step_aside();
+        arithmetic_set(team.arithmetic);
         team.job(team.context, thread, team.threads);
         atomic_fetch_sub_explicit(&team.running, 1, memory_order_release);
     }
@@ -181,6 +185,7 @@ static void team_call(team_job job, void *context, int threads)
     team.context = context;
     team.threads = threads;
     team.caller_processor = team_processor();
+    team.arithmetic = arithmetic_now();
     atomic_store_explicit(&team.running, threads - 1, memory_order_relaxed);
     for (int thread = 1; thread < threads; thread++) {
         struct team_seat *seat = &team_seats[thread];

@@ -2,7 +2,6 @@
 
 The threads wait for each other only where a step needs what another thread has made.
 """
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
 from libc.time cimport time_t
 
@@ -11,7 +10,7 @@ from cymlp.engine.call cimport (
     BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
     MAX_HYPER, batch_t, call_t, step_t)
 from cymlp.engine.layer_steps cimport by_columns
-from cymlp.engine.outside cimport python_step
+from cymlp.engine.outside cimport enter_python, leave_python, python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
 from cymlp.engine.update_steps cimport by_pieces, updates_done
@@ -63,11 +62,10 @@ cdef void look_for_signals(call_t *c) noexcept nogil:
         c.stop = 1          # the process exits under a daemon thread: there is no GIL to ask for
         return
     with gil:
-        outer = c.handling[0]
-        c.handling[0] = PyThread_get_thread_ident()
+        outer = enter_python(c)
         if check_signals() != 0:
             c.stop = 1
-        c.handling[0] = outer
+        leave_python(c, outer)
 
 
 cdef inline bint are_few(const call_t *c, long long rows, int threads) noexcept nogil:

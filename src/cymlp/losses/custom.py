@@ -92,6 +92,7 @@ class CompiledLoss(Loss):
     as the network has outputs (before the output activation), `target` so many as `targets` says.
     It sets the row's loss and the gradient of that loss by the row's output, which is zero when it
     is called. Both pointers are valid in every call, also where only the loss is wanted.
+    Subnormal numbers are zero in it, as everywhere in a network's calls.
 
     A wrong address or type ends the process: nothing can check them. Such a network can be neither
     saved nor pickled.
