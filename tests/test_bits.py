@@ -184,6 +184,17 @@ def test_any_number_of_threads(name, forced):
             assert set(used) == {1}
 
 
+def test_which_batches_threads_share_by_chunks():
+    """The cases above have both kinds; the batch's sums come from pieces in either."""
+    apart = {name for name, case in CASES.items()
+             if case.network().plan_for("train", case.rows).by_chunks}
+    assert {"odd-relu", "amsgrad", "schedule", "faint"} < apart
+    assert apart.isdisjoint({"panels", "wide", "norms", "embedding", "columns", "tiny"})
+    clipped = cymlp.Network(odd("relu"), in_features=37, task="multiclass", rng=0,
+                            update=cymlp.Update(clip_norm=1.0))
+    assert not clipped.plan_for("train", 1000).by_chunks
+
+
 def hashes_of_level(level):
     """What this file prints when it runs on another level."""
     done = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=120,

@@ -184,7 +184,9 @@ ctypedef struct batch_t:
     long long step              # the optimizer's count, from 1
     long long piece_first       # the piece's first row in the batch
     Py_ssize_t piece_rows
-    bint last_piece
+    bint accumulate             # the piece's gradients are added to what is there
+    bint last_piece             # then come the updates
+    bint apart                  # the piece is this thread's own; others have theirs
     double weight_sum
     double loss                 # sums over the batch's rows, on thread 0
     double metric
@@ -205,6 +207,8 @@ ctypedef struct call_t:
     char *arena
     char *workspace
     Py_ssize_t workspace_bytes  # of one thread where each has its own
+    Py_ssize_t parameter_bytes
+    bint by_chunks              # threads may take a chunk each
     char *scratch               # each thread's own, one after the other
     Py_ssize_t scratch_bytes
     Py_ssize_t state_offset[MAX_STATES]     # -1: this variant has no such state

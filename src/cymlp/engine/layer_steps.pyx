@@ -109,7 +109,7 @@ cdef void column_update(
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
     if s.shared:
         width = padded(c, 1)
-        if b.piece_first == 0:
+        if not b.accumulate:
             memset(gradient, 0, width * c.item)
         c.kernels.shared_sum(s.kind, gradient, at(c, b, &s.x, 0), s.x.leading,
                              at(c, b, &s.saved, 0), s.saved.leading, b.piece_rows, s.columns)
@@ -117,7 +117,7 @@ cdef void column_update(
         c.kernels.column_sums(
             s.kind, gradient, at(c, b, &s.x, 0) + begin * c.item, s.x.leading,
             at(c, b, &s.saved, 0) + begin * c.item, s.saved.leading, b.piece_rows, width,
-            b.piece_first > 0)
+            b.accumulate)
     if c.fused and b.last_piece:
         update(c, b, gradient, offset, width, 0)
 
@@ -135,7 +135,7 @@ cdef void embedding_update(
     cdef char *used = at(c, b, &s.row_values, 0)
     cdef char *whole
     cdef Py_ssize_t code
-    if b.piece_first == 0:
+    if not b.accumulate:
         memset(used + begin, 0, end - begin)
     c.kernels.embedding_sums(gradient, s.weight.leading, used, at(c, b, &s.saved, 0), s.saved.leading,
                              at(c, b, &s.x, 0), s.x.leading, s.inputs, s.outputs, b.piece_rows,

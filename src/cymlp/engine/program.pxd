@@ -12,10 +12,12 @@ cdef class Program:
     cdef readonly Py_ssize_t multiply_adds
     cdef readonly Py_ssize_t chunk
     cdef readonly Py_ssize_t workspace_bytes
+    cdef Py_ssize_t parameter_bytes
     cdef Py_ssize_t scratch_bytes       # of a thread
     cdef bint updates
     cdef bint predicts
     cdef bint whole             # a batch must be one chunk
+    cdef bint by_chunks         # threads may take a chunk each
     cdef bint keeps_gradients
     cdef piece_t *pieces
     cdef Py_ssize_t piece_count

@@ -273,10 +273,9 @@ cdef void dense_update(
     cdef Py_ssize_t step = apart if c.keeps_gradients else inputs * full
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
     cdef char *dz = at(c, b, &s.saved, 0) + first * PANEL_BYTES
-    cdef bint accumulate = b.piece_first > 0
     c.kernels.dense_backward_weight(gradient, step, at(c, b, &s.x, 0) + begin * c.item,
                                     s.x.leading, dz, s.saved.leading, inputs, outputs, b.piece_rows,
-                                    accumulate, b.scratch + inputs * count * PANEL_BYTES)
+                                    b.accumulate, b.scratch + inputs * count * PANEL_BYTES)
     if c.fused and b.last_piece:
         for panel in range(count):
             update(c, b, gradient + panel * step * c.item, offset + panel * apart * c.item,
@@ -285,7 +284,7 @@ cdef void dense_update(
         offset = s.bias.offset + first * PANEL_BYTES
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
         c.kernels.dense_backward_bias(gradient, dz, s.saved.leading, outputs, b.piece_rows,
-                                      accumulate)
+                                      b.accumulate)
         if c.fused and b.last_piece:
             update(c, b, gradient, offset, count * full, 0)
 

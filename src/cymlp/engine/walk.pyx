@@ -14,6 +14,7 @@ from cymlp.engine.outside cimport enter_python, leave_python, python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
 from cymlp.engine.update_steps cimport by_pieces, updates_done
+from cymlp.engine.updates cimport add_gradients
 
 cdef extern from "<time.h>" nogil:
     struct timespec:
@@ -93,7 +94,7 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         if s.split == BY_UNITS:
             by_units(s, c, b, thread, threads)
         elif s.split == BY_ONE:
-            if thread == 0:
+            if thread == 0 and not b.apart:
                 reduce(s, c, b)
         elif s.split == BY_PIECES:
             by_pieces(s, c, b, thread, threads)
@@ -151,6 +152,48 @@ cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
             c.optimizer, b.prepared + group * MAX_HYPER, hyper, step)
 
 
+cdef void reduce_piece(call_t *c, batch_t *b) noexcept nogil:
+    cdef int i
+    for i in range(c.step_count):
+        if c.steps[i].split == BY_ONE:
+            reduce(&c.steps[i], c, b)
+
+
+cdef inline bint is_wave(const call_t *c, const batch_t *b, int threads) noexcept nogil:
+    """Whether there is a chunk for every thread, if not a whole one for the last."""
+    return (c.by_chunks and threads > 1
+            and b.rows - b.piece_first > (threads - 1) * c.chunk + c.chunk // 2)
+
+
+cdef void run_wave(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
+    """A chunk of the batch for each thread, through all steps; then their gradients together.
+
+    What a thread reads is in a workspace of its own and made by itself. The first thread's
+    gradients go on from those of the chunks before, and those of the others are added in the
+    chunks' order: the sums are the same as if one chunk came after the other.
+    """
+    cdef batch_t own = b[0]
+    cdef int i
+    own.workspace += thread * c.workspace_bytes
+    own.piece_first += thread * c.chunk
+    own.piece_rows = min(c.chunk, b.rows - own.piece_first)
+    own.accumulate = thread == 0 and b.accumulate
+    own.apart = True
+    own.last_piece = False
+    team_barrier(threads)       # until then others may read what is made next
+    run_piece(c, &own, 0, 1)
+    team_barrier(threads)
+    b.piece_rows = min(threads * c.chunk, b.rows - b.piece_first)
+    b.last_piece = b.piece_first + b.piece_rows == b.rows
+    add_gradients(c, b, thread, threads)
+    if thread == 0:
+        for i in range(threads):
+            own.piece_rows = min(c.chunk, b.piece_rows - i * c.chunk)
+            reduce_piece(c, &own)
+            own.workspace += c.workspace_bytes
+        b.loss, b.metric, b.counted = own.loss, own.metric, own.counted
+
+
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All pieces of a batch: the walk of one thread."""
     b.loss = b.metric = b.counted = 0
@@ -159,9 +202,13 @@ cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nog
         prepare_update(c, b)
     b.piece_first = 0
     while b.piece_first < b.rows:
-        b.piece_rows = min(c.chunk, b.rows - b.piece_first)
-        b.last_piece = b.piece_first + b.piece_rows == b.rows
-        run_piece(c, b, thread, threads)
+        b.accumulate = b.piece_first > 0
+        if is_wave(c, b, threads):
+            run_wave(c, b, thread, threads)
+        else:
+            b.piece_rows = min(c.chunk, b.rows - b.piece_first)
+            b.last_piece = b.piece_first + b.piece_rows == b.rows
+            run_piece(c, b, thread, threads)
         if c.failed:
             return
         b.piece_first += b.piece_rows
@@ -177,6 +224,7 @@ cdef void open_batch(call_t *c, batch_t *b, int thread) noexcept nogil:
     b.first = 0
     b.rows = c.rows
     b.step = c.step
+    b.apart = False
     b.workspace = c.workspace
     b.scratch = c.scratch + thread * c.scratch_bytes
 

@@ -23,6 +23,9 @@ PREDICT_ROWS = 192      # rows that one thread carries through all layers
 # activations stay in the L2 cache; for larger ones the weights' traffic counts for more.
 CHUNKED_BYTES = 8 << 20
 LARGEST_CHUNK = 8 * ROW_BLOCK
+# Up to this size of all parameters threads take a chunk each: they then share no rows, but
+# add up their gradients.
+APART_BYTES = 512 << 10
 LARGEST_BYTES = 1 << 46
 
 # What is counted of each metric where the output activation is not softmax.
@@ -340,7 +343,20 @@ class _Builder:
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
                     self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
-                    buffers, size, tuple(self.steps), self.update, self.flat)
+                    self._by_chunks(), buffers, size, tuple(self.steps), self.update, self.flat)
+
+    def _by_chunks(self) -> bool:
+        """Whether threads may take a chunk each, and their gradients be added up afterwards.
+
+        What the steps add up must be sums of whole row blocks, of which the next is added to the
+        last, and all that follows them the optimizer's step.
+        """
+        return (self.kind == "train" and self.batch > self.chunk == ROW_BLOCK and not self.flat
+                and self.parameter_bytes <= APART_BYTES
+                and all(step.split in ("rows", "once")
+                        or step.op == "dense_update"
+                        or step.op == "column_update" and not step.attributes.get("shared")
+                        for step in self.steps))
 
     def _place(self) -> tuple[tuple[Buffer, ...], int]:
         """All buffers with their places in the workspace, and its size."""

@@ -110,6 +110,7 @@ class Plan:
     states: tuple[str, ...]
     keeps_gradients: bool
     whole_batch: bool
+    by_chunks: bool
     buffers: tuple[Buffer, ...]
     workspace_bytes: int
     steps: tuple[Step, ...]
@@ -125,8 +126,9 @@ class Plan:
                    for step in self.steps if "weight" in step.operands)
 
     def __str__(self) -> str:
+        each = ", one for a thread where there are enough" if self.by_chunks else ""
         lines = [
-            f"plan {self.kind}, {self.dtype}, batch {self.batch} in chunks of {self.chunk} rows",
+            f"plan {self.kind}, {self.dtype}, batch {self.batch} in chunks of {self.chunk} rows{each}",
             f"arena      {self.parameter_bytes * (1 + len(self.states)):>12,} bytes: "
             + " | ".join(("parameters",) + self.states),
         ]
