@@ -52,7 +52,7 @@ cdef extern from *:
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
-    NEAR_BYTES = 256 << 10  # so much of the left operand stays near while all panels pass
+    NEAR_BYTES = 256 << 10  # so much of an operand stays near while the other one passes
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
@@ -85,12 +85,14 @@ cdef inline void product(
     cdef const real *right
     cdef const real *next
     cdef real *out
+    # A small right operand is near after the first rows, and to bring it would only cost.
+    cdef bint far = columns * k * <Py_ssize_t>sizeof(real) > NEAR_BYTES
     while column < columns:
         vectors = min((columns - column + lanes - 1 - narrow % lanes) // lanes, TILE_VECTORS)
         width = vectors * lanes if vectors else narrow
         next = NULL
-        if column + width < columns:
-            next = b + (column // full + 1) * b_panel
+        if far and column + width < columns:
+            next = b + (column + width) // full * b_panel
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
         if real is float:

@@ -13,7 +13,7 @@
    below zero becomes zero; with a `gate`, in rows of ldg, what stands where the gate is not above
    zero (relu's gradient, by its output).
 
-   In each turn of its loop a tile brings near what stands at `soon`, soon_step further every time.
+   While it works a tile brings near some lines of what comes next (`soon`).
 
    A single row has too few chains of its own to keep a processor busy: row_tile takes up to
    ROW_VECTORS vectors, of as many panels as they fill.
@@ -29,23 +29,21 @@
 #define TILE_ROWS 6
 #define ROW_VECTORS 8
 #define ROW_PANELS (ROW_VECTORS * VEC_BYTES / PANEL_BYTES)
-/* A left operand of this size is copied together before tiles walk down its columns: each tile's
-   width reads it again, and those of AVX-512 are four times as wide. */
-#define FAR_BYTES (VEC_BYTES == 64 ? 1 << 20 : 192 << 10)
+/* A left operand of this size is copied together before tiles walk down its columns, a page in
+   every few turns: each tile's width reads it again, and those of AVX-512 are four times as wide. */
+#define FAR_BYTES (VEC_BYTES == 64 ? 512 << 10 : 192 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
 #define TALL_ROWS 12
 #define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V) \
     TILE_CASE(S, 10, V) TILE_CASE(S, 11, V) TILE_CASE(S, 12, V)
 #if VEC_BYTES == PANEL_BYTES
 #define IN_PANELS(v, lanes, panel) ((v) * (panel))
-/* Where a tile takes four panels at a time it gained nothing and cost 3 %. */
-#define BRING(place, step)
+#define PANELS_OF(vectors) ((vectors) > 1 ? (vectors) : 1)
 #else
-/* No processor foresees which panel comes next, so each tile brings a share of it near, a little
-   in every turn of its loop. */
-#define BRING(place, step) __builtin_prefetch(place, 0, 2); place += step;
 #define IN_PANELS(v, lanes, panel) ((v) * (lanes))
+#define PANELS_OF(vectors) 1
 #endif
+#define MOST_RESTS 8
 #define UNROLL _Pragma("GCC unroll 12")
 #define TILE_INLINE static inline __attribute__((always_inline))
 
@@ -57,12 +55,66 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
     return (left + parts - 1) / parts;
 }
 
+/* No processor foresees which panels come next, so the tiles of one width share their lines out and
+   bring them near (into the second cache) while they work, a line every few turns: without it every
+   first tile of a width waits for its weights, up to a fifth of the time where blocks of rows are
+   small. */
+typedef struct {
+    const char *line; /* the next to bring */
+    ptrdiff_t step;   /* bytes from line to line */
+    ptrdiff_t rests;  /* turns whose number has one of these bits bring none; below 0: none does */
+    ptrdiff_t lines;  /* of a tile; of no further tile: 0 */
+    ptrdiff_t each;   /* tiles for a panel */
+    ptrdiff_t left;   /* of these */
+    ptrdiff_t skip;   /* bytes from where a panel's lines end to where the next one's begin */
+} soon_t;
+
+static inline soon_t soon_nothing(void)
+{
+    const soon_t soon = {NULL, 0, -1, 0, 1, 1, 0};
+    return soon;
+}
+
+/* The lines of some panels of k rows. */
+static inline soon_t soon_panels(const void *next, ptrdiff_t panel_bytes, ptrdiff_t k,
+                                 ptrdiff_t panels, ptrdiff_t tiles)
+{
+    const ptrdiff_t each = (tiles + panels - 1) / panels, lines = (k + each - 1) / each;
+    soon_t soon = {next, PANEL_BYTES, 0, lines, each, each,
+                   panel_bytes - each * lines * PANEL_BYTES};
+    for (ptrdiff_t every = 2; every <= MOST_RESTS && every * lines <= k; every *= 2)
+        soon.rests = every - 1;
+    return soon;
+}
+
+/* The next tile's share. */
+static inline void soon_on(soon_t *soon)
+{
+    soon->line += soon->lines * PANEL_BYTES;
+    if (--soon->left == 0) {
+        soon->line += soon->skip;
+        soon->left = soon->each;
+    }
+}
+
+/* One turn of a tile's loop: a column of the left operand times a row of the right one. */
+#define TURN(S)                                                                                    \
+    vec_##S right[TILE_VECTORS];                                                                   \
+    UNROLL for (int v = 0; v < vectors; v++)                                                       \
+        right[v] = vec_load_##S(b + IN_PANELS(v, VEC_LANES_##S, b_panel));                         \
+    UNROLL for (int i = 0; i < rows; i++) {                                                        \
+        const vec_##S left = vec_set_##S(a[i * a_row]);                                            \
+        UNROLL for (int v = 0; v < vectors; v++)                                                   \
+            sum[i][v] = vec_fma_##S(left, right[v], sum[i][v]);                                    \
+    }
+
 #define DEFINE_TILE(S, T)                                                                          \
     TILE_INLINE void tile_##S(const int rows, const int vectors, ptrdiff_t k, const T *a,          \
                               ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k,           \
                               ptrdiff_t b_panel, T *c, ptrdiff_t ldc, ptrdiff_t c_panel,           \
                               int accumulate, const T *bias, int relu, const T *gate,              \
-                              ptrdiff_t ldg, const char *soon, ptrdiff_t soon_step)                \
+                              ptrdiff_t ldg, const char *line, ptrdiff_t line_step,                \
+                              ptrdiff_t rests)                                                     \
     {                                                                                              \
         vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
         if (k >= LONG_CHAIN)                                                                       \
@@ -71,17 +123,15 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
                     __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vec_set_##S(0);                   \
-        for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) {                                    \
-            vec_##S right[TILE_VECTORS];                                                           \
-            UNROLL for (int v = 0; v < vectors; v++)                                               \
-                right[v] = vec_load_##S(b + IN_PANELS(v, VEC_LANES_##S, b_panel));                 \
-            BRING(soon, soon_step)                                                                 \
-            UNROLL for (int i = 0; i < rows; i++) {                                                \
-                const vec_##S left = vec_set_##S(a[i * a_row]);                                    \
-                UNROLL for (int v = 0; v < vectors; v++)                                           \
-                    sum[i][v] = vec_fma_##S(left, right[v], sum[i][v]);                            \
+        if (rests < 0) /* a loop of its own, for the other one is short of registers */            \
+            for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) { TURN(S) }                      \
+        else                                                                                       \
+            for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) {                                \
+                TURN(S)                                                                            \
+                if (p & rests) continue;                                                           \
+                __builtin_prefetch(line, 0, 2);                                                    \
+                line += line_step;                                                                 \
             }                                                                                      \
-        }                                                                                          \
         UNROLL for (int v = 0; v < vectors; v++) {                                                 \
             const ptrdiff_t column = v * VEC_LANES_##S;                                            \
             T *out = c + IN_PANELS(v, VEC_LANES_##S, c_panel);                                     \
@@ -112,9 +162,15 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
     {                                                                                              \
         ptrdiff_t tiles = tiles_of(rows, vectors < 2 && !packed ? TALL_ROWS : TILE_ROWS);          \
         const int streams = b_k == PANEL_BYTES / sizeof(T);                                        \
-        ptrdiff_t soon_step = !next || !tiles ? 0 : streams ? PANEL_BYTES / tiles                  \
-            : k >= LONG_CHAIN ? b_k * (ptrdiff_t)sizeof(T) : 0;                                    \
-        const char *soon = next ? (const char *)next : (const char *)c;                            \
+        soon_t soon = soon_nothing();                                                              \
+        if (next && tiles && k >= LONG_CHAIN) {                                                    \
+            if (streams)                                                                           \
+                soon = soon_panels(next, b_panel * (ptrdiff_t)sizeof(T), k, PANELS_OF(vectors),    \
+                                   tiles);                                                         \
+            else if (PANELS_OF(vectors) == 1) /* the first tile brings the rows' next lines */     \
+                soon.line = (const char *)next, soon.step = b_k * (ptrdiff_t)sizeof(T),            \
+                soon.rests = 0;                                                                    \
+        }                                                                                          \
         for (; tiles; tiles--) {                                                                   \
             const int height = (int)even_part(rows, tiles);                                        \
             const ptrdiff_t row = packed ? 1 : a_row, step = packed ? height : a_k;                \
@@ -127,8 +183,8 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
             a += height * (packed ? k : a_row);                                                    \
             c += height * ldc;                                                                     \
             if (gate) gate += height * ldg;                                                        \
-            soon += k * soon_step;                                                                 \
-            if (!streams) soon = (const char *)c, soon_step = 0;                                   \
+            if (soon.lines) soon_on(&soon);                                                        \
+            else soon.rests = -1;                                                                  \
             rows -= height;                                                                        \
         }                                                                                          \
     }
@@ -216,7 +272,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
         tile_##S(R, V ? V : 1, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate,      \
-                 bias, relu, gate, ldg, soon, soon_step);                                          \
+                 bias, relu, gate, ldg, soon.line, soon.step, soon.rests);                         \
         break;
 
 #if TILE_VECTORS == 4

@@ -18,7 +18,8 @@ __all__ = ["build_plan", "parameter_layout"]
 
 PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.pyx)
 ROW_BLOCK = 256         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
-PREDICT_ROWS = 192      # rows that one thread carries through all layers
+PREDICT_ROWS = 192      # rows that one thread carries through all layers,
+FAR_PREDICT_ROWS = 384  # and where all weights come from far away for each such piece
 # Networks up to this size are trained in chunks of ROW_BLOCK rows through all layers, so that
 # activations stay in the L2 cache; for larger ones the weights' traffic counts for more.
 CHUNKED_BYTES = 8 << 20
@@ -120,11 +121,11 @@ class _Builder:
         self.updates: list[Step] = []
 
     def _chunk_rows(self) -> int:
+        small = self.parameter_bytes <= CHUNKED_BYTES
         if self.kind in ("predict", "forward"):
-            return min(self.batch, PREDICT_ROWS)
+            return min(self.batch, PREDICT_ROWS if small else FAR_PREDICT_ROWS)
         if self.whole_batch:
             return self.batch
-        small = self.parameter_bytes <= CHUNKED_BYTES
         return min(self.batch, ROW_BLOCK if small else LARGEST_CHUNK)
 
     def _walk(self):
