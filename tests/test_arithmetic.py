@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import platform
+import signal
 import sys
 
 import numpy as np
@@ -159,6 +160,28 @@ def test_python_functions_within_a_call_compute_as_the_caller_does(count):
     with pytest.raises(ZeroDivisionError):
         net.train_step(X, y)
     assert seen == [True] * 3 and subnormals_live()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timers")
+def test_signal_handlers_within_a_call_compute_as_the_caller_does(count):
+    net, X, y = make()
+    X, y = np.tile(X, (1000, 1)), np.tile(y, 1000)
+    seen = []
+
+    def handle(*_):
+        try:
+            net.predict(X[:1])
+        except RuntimeError:                        # refused: within the call
+            seen.append(subnormals_live())
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        net.fit(X, y, epochs=1, batch_size=20)      # thousands of steps in one native call
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert seen and all(seen) and subnormals_live()
 
 
 @needs_rounding

@@ -4,8 +4,8 @@
  * and come out as zero. The moments of a unit that has died, the tails of a softmax and of a
  * saturated sigmoid end there sooner or later and stay, and Intel's processors take some 150
  * cycles for an instruction that meets one: a training whose loss has become small would take
- * twice its time, and up to thirty times. Whatever the caller has set, his own rounding too, gives
- * the same bits, and he finds it as it was.
+ * twice its time, and up to thirty times. The rounding is set too, so that the bits do not depend on
+ * what the caller has set, which is there again afterwards.
  *
  * aarch64 does the same, but for one number: a result that would only be rounded up to the least
  * normal one is zero there, and that number on x86-64. */
