@@ -12,7 +12,6 @@ cdef class Program:
     cdef readonly Py_ssize_t multiply_adds
     cdef readonly Py_ssize_t chunk
     cdef readonly Py_ssize_t workspace_bytes
-    cdef Py_ssize_t parameter_bytes
     cdef Py_ssize_t scratch_bytes       # of a thread
     cdef bint updates
     cdef bint predicts

@@ -134,7 +134,6 @@ cdef class Program:
         self.predicts = plan.kind == "predict"
         self.whole = plan.whole_batch
         self.by_chunks = plan.by_chunks
-        self.parameter_bytes = plan.parameter_bytes
         self.keeps_gradients = plan.keeps_gradients
         self.steps = <step_t *>calloc(max(len(plan.steps), 1), sizeof(step_t))
         if self.steps == NULL:
@@ -322,7 +321,6 @@ cdef class Program:
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
-        call.parameter_bytes = self.parameter_bytes
         call.by_chunks = self.by_chunks
         call.scratch_bytes = self.scratch_bytes
         call.value_count = self.value_count

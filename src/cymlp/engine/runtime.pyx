@@ -213,6 +213,7 @@ cdef class Engine:
         call.item = self.item
         call.kernels = self.kernels
         call.arena = self.arena.data
+        call.parameter_bytes = self.parameter_bytes
         call.optimizer = self.optimizer
         call.keeps_gradients = program.keeps_gradients
         call.updates = program.updates

@@ -128,7 +128,8 @@ class Plan:
     def __str__(self) -> str:
         each = ", one for a thread where there are enough" if self.by_chunks else ""
         lines = [
-            f"plan {self.kind}, {self.dtype}, batch {self.batch} in chunks of {self.chunk} rows{each}",
+            f"plan {self.kind}, {self.dtype}, batch {self.batch} in chunks of {self.chunk} rows"
+            + each,
             f"arena      {self.parameter_bytes * (1 + len(self.states)):>12,} bytes: "
             + " | ".join(("parameters",) + self.states),
         ]
