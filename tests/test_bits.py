@@ -103,6 +103,9 @@ CASES = {
     "wide": Case([Dense(970, "relu"), Dense(3)], 530, 200, 100),
     "wide-float64": Case([Dense(490, "tanh"), Dense(1)], 100, 200, 100, task="regression",
                          dtype="float64"),
+    # Narrow layers: predictions are made on turned rows.
+    "narrow": Case([Dense(20, "tanh"), Dense(5, "elu"), Dense(1)], 91, 1000, 520, task="binary"),
+    "narrow-float64": Case([Dense(25, "gelu"), Dense(3)], 91, 1000, 520, dtype="float64"),
     "norms": Case([Dense(91), BatchNorm(), Activation("relu"), Dense(91), LayerNorm(),
                    Dense(53, "tanh"), RMSNorm(), Dense(7)], 37, 1000, 520, weighted=True),
     "columns": Case([Dense(90), SwiGLU(), Dense(91), PReLU(), PReLU(shared=True), Scale(0.5),
@@ -157,16 +160,6 @@ def outcome(name):
     keep("fit", *[history[key] for key in history if key != "time"])
     keep("after fit", net._progress()[3])
     return found, used
-
-
-@pytest.fixture
-def forced():
-    """As many threads as asked for, also where there are fewer processors."""
-    before = threads.get_num_threads()
-    threads._allow_oversubscription(True)
-    yield threads.set_num_threads
-    threads._allow_oversubscription(False)
-    threads.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", CASES)

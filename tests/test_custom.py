@@ -54,15 +54,6 @@ def make_compiled(dtype, seen=None):
     return function
 
 
-@pytest.fixture
-def forced():
-    before = threads.get_num_threads()
-    threads._allow_oversubscription(True)
-    yield threads.set_num_threads
-    threads._allow_oversubscription(False)
-    threads.set_num_threads(before)
-
-
 def make(loss, dtype="float64", activation="tanh"):
     """Large enough that 40 rows are worth several threads."""
     layers = [cymlp.Dense(300, activation), cymlp.Dropout(0.2), cymlp.Dense(100), cymlp.Dense(3)]

@@ -11,16 +11,6 @@ POINTWISE = [*kernels.activation_table()]
 GRAIN = 1 << 19
 
 
-@pytest.fixture
-def forced():
-    """As many threads as asked for, also where there are fewer processors and little to do."""
-    before = threads.get_num_threads()
-    threads._allow_oversubscription(True)
-    yield threads.set_num_threads
-    threads._allow_oversubscription(False)
-    threads.set_num_threads(before)
-
-
 def values(shape, dtype, seed):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 

@@ -10,6 +10,13 @@ ctypedef struct kernels_t:
         void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, const void *weight,
         const void *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
         Py_ssize_t panel_begin, Py_ssize_t panel_end, void *scratch) noexcept nogil
+    void (*turn_rows)(
+        void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
+        Py_ssize_t columns) noexcept nogil
+    void (*dense_turned)(
+        void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, const void *weight,
+        const void *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs,
+        Py_ssize_t rows) noexcept nogil
     void (*dense_backward_input)(
         void *dx, Py_ssize_t lddx, const void *dz, Py_ssize_t ldz, const void *weight,
         const void *gate, Py_ssize_t ldg, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,

@@ -35,6 +35,8 @@ cdef int bind() except -1:
     for dtype in range(2):
         k = &kernels[dtype]
         (<void **>&k.dense_forward)[0] = typed("dense", "dense_forward", dtype)
+        (<void **>&k.turn_rows)[0] = typed("dense", "turn_rows", dtype)
+        (<void **>&k.dense_turned)[0] = typed("dense", "dense_turned", dtype)
         (<void **>&k.dense_backward_input)[0] = typed("dense", "dense_backward_input", dtype)
         (<void **>&k.dense_backward_weight)[0] = typed("dense", "dense_backward_weight", dtype)
         (<void **>&k.dense_backward_bias)[0] = typed("dense", "dense_backward_bias", dtype)

@@ -30,6 +30,9 @@ cdef enum:
     PYTHON_LOSS
     PYTHON_FORWARD
     PYTHON_BACKWARD
+    TURN                        # rows become columns: plan/turning.py
+    DENSE_TURNED
+    TURN_BACK
     FIRST_LAYER_OP              # from here on they are in layer_steps.pyx
     ADD = FIRST_LAYER_OP
     AFFINE
@@ -209,6 +212,7 @@ ctypedef struct call_t:
     Py_ssize_t workspace_bytes  # of one thread where each has its own
     Py_ssize_t parameter_bytes
     bint by_chunks              # threads may take a chunk each
+    bint turned                 # rows lie beside each other: a piece is one thread's
     char *scratch               # each thread's own, one after the other
     Py_ssize_t scratch_bytes
     Py_ssize_t state_offset[MAX_STATES]     # -1: this variant has no such state

@@ -17,6 +17,7 @@ cdef class Program:
     cdef bint predicts
     cdef bint whole             # a batch must be one chunk
     cdef bint by_chunks         # threads may take a chunk each
+    cdef bint turned            # rows lie beside each other
     cdef bint keeps_gradients
     cdef piece_t *pieces
     cdef Py_ssize_t piece_count

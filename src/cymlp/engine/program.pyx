@@ -16,7 +16,8 @@ cnp.import_array()
 _OPS = {
     "gather_input": GATHER_INPUT, "gather_target": GATHER_TARGET,
     "gather_labels": GATHER_LABELS, "gather_weight": GATHER_WEIGHT,
-    "dense_forward": DENSE_FORWARD, "activation_forward": ACTIVATION_FORWARD,
+    "dense_forward": DENSE_FORWARD, "turn": TURN, "dense_turned": DENSE_TURNED,
+    "turn_back": TURN_BACK, "activation_forward": ACTIVATION_FORWARD,
     "log_softmax_forward": LOG_SOFTMAX_FORWARD, "log_softmax_backward": LOG_SOFTMAX_BACKWARD,
     "softmax_forward": SOFTMAX_FORWARD, "dropout": DROPOUT,
     "softmax_cross_entropy": SOFTMAX_CROSS_ENTROPY, "row_metric": ROW_METRIC, "reduce": REDUCE,
@@ -88,7 +89,8 @@ cdef bint reads_directly(plan):
     first, *others = plan.steps
     return (plan.kind != "gradients" and first.op == "gather_input"
             and first.operands.get("sample_weight") is None
-            and all((step.op, role) in {("dense_forward", "x"), ("dense_update", "x")}
+            and all((step.op, role) in {("dense_forward", "x"), ("dense_update", "x"),
+                                        ("turn", "x")}
                     for step in others
                     for role, name in step.operands.items() if name == "input"))
 
@@ -134,6 +136,7 @@ cdef class Program:
         self.predicts = plan.kind == "predict"
         self.whole = plan.whole_batch
         self.by_chunks = plan.by_chunks
+        self.turned = any(step.op == "turn" for step in plan.steps)
         self.keeps_gradients = plan.keeps_gradients
         self.steps = <step_t *>calloc(max(len(plan.steps), 1), sizeof(step_t))
         if self.steps == NULL:
@@ -322,6 +325,7 @@ cdef class Program:
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
         call.by_chunks = self.by_chunks
+        call.turned = self.turned
         call.scratch_bytes = self.scratch_bytes
         call.value_count = self.value_count
         call.label_weight = self.label_weight

@@ -31,6 +31,27 @@ cdef void dense_forward(
                                      s.parameter)
 
 
+cdef void turned(const step_t *s, call_t *c, batch_t *b, Py_ssize_t rows) noexcept nogil:
+    """A step of a prediction whose rows lie beside each other: it takes all rows of the piece."""
+    cdef char *out = at(c, b, &s.out, 0)
+    cdef char *x = at(c, b, &s.x, 0)
+    cdef Py_ssize_t beside = padded(c, rows)
+    if s.op == TURN:
+        c.kernels.turn_rows(out, s.out.leading, x, s.x.leading, rows, s.inputs)
+    elif s.op == DENSE_TURNED:
+        c.kernels.dense_turned(out, s.out.leading, x, s.x.leading, at(c, b, &s.weight, 0),
+                               at(c, b, &s.bias, 0), s.relu, s.inputs, s.outputs, beside)
+        if s.kind > 0 and not s.relu:
+            c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, s.outputs,
+                                         beside, s.parameter)
+    elif out != NULL:
+        c.kernels.scatter_rows(out, c.item, s.out.row_bytes, x, s.x.leading, s.outputs, rows)
+    else:
+        out = c.out + <Py_ssize_t>(b.first + b.piece_first) * c.out_row_stride
+        c.kernels.scatter_rows(out, c.out_column_stride, c.out_row_stride, x, s.x.leading,
+                               s.outputs, rows)
+
+
 cdef void dense_backward_input(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
     Py_ssize_t panel, Py_ssize_t panel_end,
@@ -215,6 +236,8 @@ cdef void by_rows(
         dense_forward(s, c, b, row, rows, 0, panels_of(s.outputs, c.item))
     elif s.op == DENSE_BACKWARD_INPUT:
         dense_backward_input(s, c, b, row, rows, 0, panels_of(s.inputs, c.item))
+    elif TURN <= s.op <= TURN_BACK:
+        turned(s, c, b, rows)
     elif s.op == GATHER_INPUT:
         gather_input(s, c, b, out, at(c, b, &s.sample_weight, row), place, rows)
     elif s.op == GATHER_TARGET:

@@ -336,7 +336,7 @@ cdef void predict_job(void *context, int thread, int threads) noexcept nogil:
     cdef call_t *c = <call_t *>context
     cdef batch_t b
     open_batch(c, &b, thread)
-    if are_few(c, c.rows, threads) and c.rows <= c.chunk:
+    if are_few(c, c.rows, threads) and c.rows <= c.chunk and not c.turned:
         run_batch(c, &b, thread, threads)
         return
     b.workspace += thread * c.workspace_bytes

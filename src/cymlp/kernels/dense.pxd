@@ -11,6 +11,15 @@ cdef void dense_forward(
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
     Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch) noexcept nogil
 
+cdef void turn_rows(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, Py_ssize_t rows,
+    Py_ssize_t columns) noexcept nogil
+
+cdef void dense_turned(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
+    const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs,
+    Py_ssize_t rows) noexcept nogil
+
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
     const real *gate, Py_ssize_t ldg, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,

@@ -210,6 +210,61 @@ cdef inline void transpose_4(
         transpose_4_f64(out, ldo, x, ldx)
 
 
+cdef void turn_rows(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """out (columns, rows) = the transpose of x (rows, columns).
+
+    It goes on with zeros to a multiple of 64 bytes, and whole blocks are turned where x does not
+    end within them: out has a multiple of 64 bytes both ways.
+    """
+    cdef Py_ssize_t full = columns_of(out), most = BLOCK_F32 if real is float else BLOCK_F64
+    cdef Py_ssize_t beside = (rows + full - 1) // full * full, end = (rows - 1) * ldx + columns
+    cdef Py_ssize_t column = 0, size, row, r, c
+    cdef const real *block
+    while column < columns:
+        size = 4 if columns - column <= 4 else most
+        row = 0
+        while row < beside:
+            block = x + row * ldx + column
+            if row + size <= rows and (row + size - 1) * ldx + column + size <= end:
+                if size == 4:
+                    transpose_4(out + row, ldo, block, ldx)
+                else:
+                    transpose_block(out + row, ldo, block, ldx)
+            else:
+                for c in range(min(columns - column, size)):
+                    for r in range(size):
+                        out[c * ldo + row + r] = block[r * ldx + c] if row + r < rows else 0
+            row += size
+        column += size
+        out += size * ldo
+
+
+cdef void dense_turned(
+    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight, const real *bias,
+    bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+) noexcept nogil:
+    """out (outputs, rows) = weight^T . x (inputs, rows) + bias, on turned rows.
+
+    With `relu`, what is below zero becomes zero. `inputs` are no more than a chain may be long, and
+    `rows` a multiple of 64 bytes'. A bias lies there first and the products are added to it, which
+    is the same sum the other way round.
+    """
+    cdef Py_ssize_t full = columns_of(out), first = 0, count, output, row
+    while first < outputs:
+        count = min(outputs - first, full)
+        if bias != NULL:
+            for output in range(count):
+                for row in range(rows):
+                    out[output * ldo + row] = bias[first + output]
+        product(count, rows, inputs, weight, 1, full, False, x, ldx, full, out, ldo, full,
+                bias != NULL, NULL, relu, NULL, 0)
+        first += count
+        weight += full * inputs
+        out += full * ldo
+
+
 cdef inline void pack_transposed(
     real *packed, const real *weight, Py_ssize_t inputs, Py_ssize_t count, Py_ssize_t outputs,
 ) noexcept nogil:

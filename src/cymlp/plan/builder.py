@@ -12,6 +12,7 @@ from ..update import as_update
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from . import columns, joins  # noqa: F401  # they register their lowerings
 from .lowering import Flow, activation_row, lower_layers
+from .turning import LEAST_ROWS, turn_narrow
 from .updating import add_update_steps, pieces_of
 
 __all__ = ["build_plan", "parameter_layout"]
@@ -278,6 +279,18 @@ class _Builder:
         if self.kind == "predict":
             self.output_activation(logits.name, logits.name)
         self.add("scatter_output", {"columns": self.out_features}, x=logits.name)
+        if self.batch >= LEAST_ROWS:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Have the last products on turned rows where that pays; see `turning`."""
+        lanes = ALIGNMENT // self.dtype.itemsize
+        self.steps, columns = turn_narrow(self.steps, lanes)
+        used = {name for step in self.steps for name in step.operands.values()}
+        if columns:             # whole blocks of them are turned at a time
+            for name in ("turned0", "turned1"):
+                self.buffer(name, self.chunk, round_up(columns, lanes))
+        self.sizes = {name: size for name, size in self.sizes.items() if name in used}
 
     def output_activation(self, x: str, out: str) -> None:
         """The activation that belongs to the loss; of some columns only, where it says so."""

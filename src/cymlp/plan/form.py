@@ -121,9 +121,9 @@ class Plan:
     def multiply_adds(self) -> int:
         """Multiply-adds of all matrix products, for one row."""
         shapes = {p.name: p.shape for p in self.parameters}
-        products = {"dense_forward": 1, "dense_backward_input": 1, "dense_update": 1}
-        return sum(products.get(step.op, 0) * int(np.prod(shapes[step.operands["weight"]]))
-                   for step in self.steps if "weight" in step.operands)
+        products = ("dense_forward", "dense_turned", "dense_backward_input", "dense_update")
+        return sum(int(np.prod(shapes[step.operands["weight"]]))
+                   for step in self.steps if step.op in products)
 
     def __str__(self) -> str:
         each = ", one for a thread where there are enough" if self.by_chunks else ""

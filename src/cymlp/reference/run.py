@@ -316,6 +316,16 @@ def _dense_forward(step, values, call):
     return {step.operands["out"]: activation(sums, *slope_of(step))}
 
 
+def _turn(step, values, call):
+    """Rows become columns, or the other way round."""
+    return {step.operands.get("out", "output"): operand(step, values, "x").T}
+
+
+def _dense_turned(step, values, call):
+    turned = {**values, step.operands["x"]: operand(step, values, "x").T}
+    return {name: array.T for name, array in _dense_forward(step, turned, call).items()}
+
+
 def _activation_forward(step, values, call):
     activation = activation_of(step.attributes["activation"])
     return {step.operands["out"]: activation(operand(step, values, "x"), *slope_of(step))}
@@ -383,7 +393,8 @@ _UPDATES = {"dense_update", "column_update", "embedding_update"}
 # Every other op is the name of a loss.
 _OPS = {
     "gather_input": _gather_input, "gather_labels": _gather_labels, "gather_weight": _gather_weight,
-    "dense_forward": _dense_forward, "activation_forward": _activation_forward,
+    "dense_forward": _dense_forward, "turn": _turn, "dense_turned": _dense_turned,
+    "turn_back": _turn, "activation_forward": _activation_forward,
     "softmax_forward": _row_forward, "log_softmax_forward": _row_forward, "dropout": _dropout,
     "reduce": _reduce, "softmax_backward": _row_backward, "log_softmax_backward": _row_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,
