@@ -47,6 +47,15 @@ VMATH uint64_t bits_f64(double x) { uint64_t u; __builtin_memcpy(&u, &x, sizeof 
 VMATH float from_bits_f32(uint32_t u) { float x; __builtin_memcpy(&x, &u, sizeof x); return x; }
 VMATH double from_bits_f64(uint64_t u) { double x; __builtin_memcpy(&x, &u, sizeof x); return x; }
 
+/* a where all bits of the mask are set, b where none is. What `?:` says GCC may take for branches,
+ * and compute all that follows once for either. */
+VMATH float select_f32(uint32_t mask, float a, float b) {
+    return from_bits_f32((bits_f32(a) & mask) | (bits_f32(b) & ~mask));
+}
+VMATH double select_f64(uint64_t mask, double a, double b) {
+    return from_bits_f64((bits_f64(a) & mask) | (bits_f64(b) & ~mask));
+}
+
 /* log2(e) to nearest; ln(2) cut after 15 (41) fractional bits, so that its product with any n of
  * an exponent's size is exact; and what is left of ln(2), to nearest. */
 #define LOG2E_F32 0x1.715476p+0f
@@ -164,45 +173,55 @@ VMATH double sigmoid_f64(double x) {
     return fma_f64(-factor, c, factor);
 }
 
-/* e^x where 2^n is a normal number, so that it is one factor. */
-VMATH float exp_normal_f32(float x) {
-    float t = fma_f32(x, LOG2E_F32, ROUND_F32);
-    float n = t - ROUND_F32;
-    float r = fma_f32(n, -LN2_LOW_F32, fma_f32(n, -LN2_HIGH_F32, x));
-    return exp_reduced_f32(r) * from_bits_f32((bits_f32(t) - (ROUND_BITS_F32 - 127)) << 23);
-}
-
-VMATH double exp_normal_f64(double x) {
-    double t = fma_f64(x, LOG2E_F64, ROUND_F64);
-    double n = t - ROUND_F64;
-    double r = fma_f64(n, -LN2_LOW_F64, fma_f64(n, -LN2_HIGH_F64, x));
-    return exp_reduced_f64(r) * from_bits_f64((bits_f64(t) - (ROUND_BITS_F64 - 1023)) << 52);
-}
-
-/* With a = |x|: where tanh is above 1/2, 1 - 2e/(1 + e), e = e^-2a; below, a - a z P/Q, z = a^2,
- * from Lambert's continued fraction a/(1 + z/(3 + z/(5 + ...))) cut after 5 (8) levels, relative
- * error 2^-32 (2^-60). Both are a number less a smaller quotient, so one division serves both and
- * its error weighs little. Beyond the clamp tanh rounds to 1. */
+/* With |x| = n ln(2)/2 + r, s = 2^n and h = tanh(r), tanh(|x|) = ((s - 1) + (s + 1) h) / d with
+ * d = (s + 1) + (s - 1) h, by the addition theorem. From n = 2 on, next to 1/2 and above, it is
+ * 1 + (2 h - 2) / d: a smaller quotient, whose roundings weigh less. For that the step from 1 to 2
+ * is not in the middle: the float multiplies by 3/ln(3) in place of 2/ln(2), so that r grows with
+ * n, when 1 - h counts less and less; the double subtracts a little. h = r + r^3 P(r^2); P fits
+ * (tanh(r) - r)/r^3, relative to tanh(r), for |r| up to 0.203 (0.2435). Beyond the clamp tanh
+ * rounds to 1. */
 VMATH float tanh_f32(float x) {
     float a = abs_f32(x);
-    int upper = a > 0.54930614f; /* ln(3)/2: tanh = 1/2 */
-    float z = a * a;
-    float p = fma_f32(z, 14.0f, 315.0f);
-    float q = fma_f32(fma_f32(z, 15.0f, 420.0f), z, 945.0f);
-    float e = exp_normal_f32(-2.0f * (a > 10.0f ? 10.0f : a));
-    float quotient = (upper ? 2.0f * e : a * z * p) / (upper ? 1.0f + e : q);
-    return __builtin_copysignf((upper ? 1.0f : a) - quotient, x);
+    a = a > 10.0f ? 10.0f : a;
+    float t = fma_f32(a, 0x1.5d8828p+1f, ROUND_F32);
+    float n = t - ROUND_F32;
+    float r = fma_f32(n, -0.5f * LN2_LOW_F32, fma_f32(n, -0.5f * LN2_HIGH_F32, a));
+    uint32_t exponent = bits_f32(t) - (ROUND_BITS_F32 - 127);
+    uint32_t upper = (uint32_t)((int32_t)(128 - exponent) >> 31);
+    float s = from_bits_f32(exponent << 23);
+    float z = r * r;
+    float p = -0x1.ac3d96p-5f;
+    p = fma_f32(p, z, 0x1.10fc04p-3f);
+    p = fma_f32(p, z, -0x1.555544p-2f);
+    float h = fma_f32(p * z, r, r);
+    float more = s + 1.0f, less = s - 1.0f;
+    float top = fma_f32(select_f32(upper, 2.0f, more), h, select_f32(upper, -2.0f, less));
+    float limit = from_bits_f32(bits_f32(1.0f) & upper);
+    return __builtin_copysignf(limit + top / fma_f32(less, h, more), x);
 }
 
 VMATH double tanh_f64(double x) {
     double a = abs_f64(x);
-    int upper = a > 0.54930614433405485; /* ln(3)/2: tanh = 1/2 */
-    double z = a * a;
-    double p = fma_f64(fma_f64(z + 594.0, z, 45045.0), z, 675675.0);
-    double q = fma_f64(fma_f64(fma_f64(z + 630.0, z, 51975.0), z, 945945.0), z, 2027025.0);
-    double e = exp_normal_f64(-2.0 * (a > 20.0 ? 20.0 : a));
-    double quotient = (upper ? 2.0 * e : a * z * p) / (upper ? 1.0 + e : q);
-    return __builtin_copysign((upper ? 1.0 : a) - quotient, x);
+    a = a > 20.0 ? 20.0 : a;
+    double t = fma_f64(a - 0.07, 2.0 * LOG2E_F64, ROUND_F64);
+    double n = t - ROUND_F64;
+    double r = fma_f64(n, -0.5 * LN2_LOW_F64, fma_f64(n, -0.5 * LN2_HIGH_F64, a));
+    uint64_t exponent = bits_f64(t) - (ROUND_BITS_F64 - 1023);
+    uint64_t upper = (uint64_t)((int64_t)(1024 - exponent) >> 63);
+    double s = from_bits_f64(exponent << 52);
+    double z = r * r;
+    double p = -0x1.5b49028baaa8ap-10;
+    p = fma_f64(p, z, 0x1.d5394b6830f1dp-9);
+    p = fma_f64(p, z, -0x1.2269320137e36p-7);
+    p = fma_f64(p, z, 0x1.664f3738130e3p-6);
+    p = fma_f64(p, z, -0x1.ba1ba19a25a65p-5);
+    p = fma_f64(p, z, 0x1.11111111030bfp-3);
+    p = fma_f64(p, z, -0x1.5555555555513p-2);
+    double h = fma_f64(p * z, r, r);
+    double more = s + 1.0, less = s - 1.0;
+    double top = fma_f64(select_f64(upper, 2.0, more), h, select_f64(upper, -2.0, less));
+    double limit = from_bits_f64(bits_f64(1.0) & upper);
+    return __builtin_copysign(limit + top / fma_f64(less, h, more), x);
 }
 
 /* ---- logarithms ----------------------------------------------------------------------------
