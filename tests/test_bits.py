@@ -77,7 +77,7 @@ LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
           losses.QuantileLoss([0.1, 0.5, 0.9])]
 
 CASES = {
-    # Several threads by rows, and several chunks of 256 rows.
+    # Several threads by rows, and several chunks of 128 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
        for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5)},
     "sgd": Case(odd("relu"), 37, 1000, 520, task="multilabel",

@@ -89,7 +89,7 @@ cdef enum:
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
     # What the dense kernels' scratch memory is made of (kernels/dense.pyx).
     FEATURE_BLOCK = 512
-    ROW_BLOCK = 256
+    ROW_BLOCK = 128
     NEAR_BYTES = 256 << 10
     PACK_PANELS = 60
     GROUP_PANELS = 16

@@ -19,7 +19,7 @@ cnp.import_array()
 
 cdef enum:
     GROUP_BYTES = 256           # columns whose panels are packed at a time
-    PIECE_ROWS = 2 * ROW_BLOCK  # dense.pyx cuts a batch's sums into such blocks
+    PIECE_ROWS = 4 * ROW_BLOCK  # dense.pyx cuts a batch's sums into such blocks
     INPUT_BLOCK = 512           # inputs whose weight gradients are held at a time
     GATHERED_ELEMENTS = 1 << 19
     LEAST_ROWS = 24

@@ -19,8 +19,10 @@ cdef void update(
                                count, b.prepared + group * MAX_HYPER)
 
 
-cdef void add_gradients(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
-    """This thread's share of all gradients: those of every thread's workspace added to the first's.
+cdef void add_gradients(
+    call_t *c, batch_t *b, int thread, int threads, int chunks,
+) noexcept nogil:
+    """This thread's share of all gradients: those of each chunk's workspace added to the first's.
 
     With the batch's last rows the optimizer's step follows.
     """
@@ -33,7 +35,7 @@ cdef void add_gradients(call_t *c, batch_t *b, int thread, int threads) noexcept
     while offset < end:
         count = min(end - offset, <Py_ssize_t>SUMMED_BYTES) // c.item
         total = b.workspace + offset
-        for other in range(1, threads):
+        for other in range(1, chunks):
             c.kernels.gradient_accumulate(
                 total, total + other * c.workspace_bytes, count, 1.0, False)
         if b.last_piece:

@@ -159,35 +159,36 @@ cdef void reduce_piece(call_t *c, batch_t *b) noexcept nogil:
             reduce(&c.steps[i], c, b)
 
 
-cdef inline bint is_wave(const call_t *c, const batch_t *b, int threads) noexcept nogil:
-    """Whether there is a chunk for every thread, if not a whole one for the last."""
-    return (c.by_chunks and threads > 1
-            and b.rows - b.piece_first > (threads - 1) * c.chunk + c.chunk // 2)
+cdef inline int chunks_apart(const call_t *c, const batch_t *b, int threads) noexcept nogil:
+    """How many threads can take a chunk each now, the last of them at least half a one."""
+    cdef long long left = b.rows - b.piece_first
+    return <int>min(<long long>threads, (left + c.chunk // 2) // c.chunk) if c.by_chunks else 1
 
 
-cdef void run_wave(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
-    """A chunk of the batch for each thread, through all steps; then their gradients together.
+cdef void run_wave(call_t *c, batch_t *b, int thread, int threads, int chunks) noexcept nogil:
+    """A chunk of the batch for each of some threads, through all steps; then their gradients.
 
-    What a thread reads is in a workspace of its own and made by itself. The first thread's
-    gradients go on from those of the chunks before, and those of the others are added in the
-    chunks' order: the sums are the same as if one chunk came after the other.
+    What a thread reads is in a workspace of its own and made by itself. The first one's gradients
+    go on from those of the chunks before, and those of the others are added in the chunks' order,
+    by all threads: the sums are the same as if one chunk came after the other.
     """
     cdef batch_t own = b[0]
     cdef int i
-    own.workspace += thread * c.workspace_bytes
-    own.piece_first += thread * c.chunk
-    own.piece_rows = min(c.chunk, b.rows - own.piece_first)
     own.accumulate = thread == 0 and b.accumulate
     own.apart = True
     own.last_piece = False
     team_barrier(threads)       # until then others may read what is made next
-    run_piece(c, &own, 0, 1)
+    if thread < chunks:
+        own.workspace += thread * c.workspace_bytes
+        own.piece_first += thread * c.chunk
+        own.piece_rows = min(c.chunk, b.rows - own.piece_first)
+        run_piece(c, &own, 0, 1)
     team_barrier(threads)
-    b.piece_rows = min(threads * c.chunk, b.rows - b.piece_first)
+    b.piece_rows = min(chunks * c.chunk, b.rows - b.piece_first)
     b.last_piece = b.piece_first + b.piece_rows == b.rows
-    add_gradients(c, b, thread, threads)
+    add_gradients(c, b, thread, threads, chunks)
     if thread == 0:
-        for i in range(threads):
+        for i in range(chunks):
             own.piece_rows = min(c.chunk, b.piece_rows - i * c.chunk)
             reduce_piece(c, &own)
             own.workspace += c.workspace_bytes
@@ -196,6 +197,7 @@ cdef void run_wave(call_t *c, batch_t *b, int thread, int threads) noexcept nogi
 
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All pieces of a batch: the walk of one thread."""
+    cdef int chunks
     b.loss = b.metric = b.counted = 0
     b.weight_sum = weight_sum(c, b)
     if c.updates:
@@ -203,8 +205,9 @@ cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     b.piece_first = 0
     while b.piece_first < b.rows:
         b.accumulate = b.piece_first > 0
-        if is_wave(c, b, threads):
-            run_wave(c, b, thread, threads)
+        chunks = chunks_apart(c, b, threads)
+        if chunks > 1:
+            run_wave(c, b, thread, threads, chunks)
         else:
             b.piece_rows = min(c.chunk, b.rows - b.piece_first)
             b.last_piece = b.piece_first + b.piece_rows == b.rows

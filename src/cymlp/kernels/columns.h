@@ -17,7 +17,7 @@
     ROW(shift, x + p, g, g) \
     ROW(prelu, x > 0 ? x : x * p, s > 0 ? g : g * p, s > 0 ? 0 : g * s)
 
-enum { COLUMN_BLOCK = 64, COLUMN_ROWS = 256 };  /* ROWS: as in the weight gradient, dense.pyx */
+enum { COLUMN_BLOCK = 64, COLUMN_ROWS = 128 };  /* ROWS: as in the weight gradient, dense.pyx */
 
 #define DEFINE_COLUMN_LAYER(name, forward, backward, term) \
     DEFINE_COLUMN_LAYER_OF(name, f32, float, forward, backward, term) \

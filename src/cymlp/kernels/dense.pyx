@@ -51,7 +51,7 @@ cdef extern from *:
 
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
-    ROW_BLOCK = 256         # a chain over the rows of a batch is cut here
+    ROW_BLOCK = 128         # a chain over the rows of a batch is cut here
     NEAR_BYTES = 256 << 10  # so much of an operand stays near while the other one passes
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96

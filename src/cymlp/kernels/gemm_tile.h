@@ -29,9 +29,9 @@
 #define TILE_ROWS 6
 #define ROW_VECTORS 8
 #define ROW_PANELS (ROW_VECTORS * VEC_BYTES / PANEL_BYTES)
-/* A left operand of this size is copied together before tiles walk down its columns, a page in
+/* A block of rows of this size is copied together before tiles walk down its columns, a page in
    every few turns: each tile's width reads it again, and those of AVX-512 are four times as wide. */
-#define FAR_BYTES (VEC_BYTES == 64 ? 512 << 10 : 192 << 10)
+#define FAR_BYTES (VEC_BYTES == 64 ? 256 << 10 : 96 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
 #define TALL_ROWS 12
 #define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V) \

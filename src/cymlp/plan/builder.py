@@ -18,15 +18,16 @@ from .updating import add_update_steps, pieces_of
 __all__ = ["build_plan", "parameter_layout"]
 
 PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.pyx)
-ROW_BLOCK = 256         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
+ROW_BLOCK = 128         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
 PREDICT_ROWS = 192      # rows that one thread carries through all layers,
 FAR_PREDICT_ROWS = 384  # and where all weights come from far away for each such piece
-# Networks up to this size are trained in chunks of ROW_BLOCK rows through all layers, so that
+# Networks up to this size are trained in chunks of this many rows through all layers, so that
 # activations stay in the L2 cache; for larger ones the weights' traffic counts for more.
 CHUNKED_BYTES = 8 << 20
-LARGEST_CHUNK = 8 * ROW_BLOCK
-# Up to this size of all parameters threads take a chunk each: they then share no rows, but
-# add up their gradients.
+CHUNK = 2 * ROW_BLOCK
+LARGEST_CHUNK = 16 * ROW_BLOCK
+# Up to this size of all parameters a chunk is a single row block, and threads take one each: they
+# then share no rows, but add up their gradients.
 APART_BYTES = 512 << 10
 LARGEST_BYTES = 1 << 46
 
@@ -127,7 +128,9 @@ class _Builder:
             return min(self.batch, PREDICT_ROWS if small else FAR_PREDICT_ROWS)
         if self.whole_batch:
             return self.batch
-        return min(self.batch, ROW_BLOCK if small else LARGEST_CHUNK)
+        if self.parameter_bytes <= APART_BYTES:
+            return min(self.batch, ROW_BLOCK)
+        return min(self.batch, CHUNK if small else LARGEST_CHUNK)
 
     def _walk(self):
         return walk(self.layers, self.in_features)
@@ -366,7 +369,6 @@ class _Builder:
         last, and all that follows them the optimizer's step.
         """
         return (self.kind == "train" and self.batch > self.chunk == ROW_BLOCK and not self.flat
-                and self.parameter_bytes <= APART_BYTES
                 and all(step.split in ("rows", "once")
                         or step.op == "dense_update"
                         or step.op == "column_update" and not step.attributes.get("shared")
