@@ -46,7 +46,9 @@ def as_integer(name: str, value: Any, *, least: int, most: int | None = None) ->
     >>> as_integer("units", 3, least=1)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    # A plain int first: to ask an abstract class takes half a microsecond.
+    if type(value) is not int and (
+            isinstance(value, bool) or not isinstance(value, numbers.Integral)):
         raise TypeError(f"{name}: expected an integer, got {shown(value)}")
     number = operator.index(value)
     if number < least:

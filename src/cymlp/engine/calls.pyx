@@ -96,6 +96,30 @@ def fit_together(out, first, second=None):
     return second is None or (is_alike(out, second) and are_apart(out, second))
 
 
+def stand_apart(gradient, list changed not None):
+    """Whether the arrays of an optimizer's step need no closer look.
+
+    They do not where all are contiguous, of one floating dtype and one shape, and those that are
+    changed can be written to and share no memory with any other.
+    """
+    cdef Py_ssize_t i, j
+    first = changed[0]
+    if not cnp.PyArray_CheckExact(first) or not is_plain(first, cnp.PyArray_NDIM(first)):
+        return False
+    if cnp.PyArray_TYPE(first) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(first) != cnp.NPY_DOUBLE:
+        return False
+    if not is_alike(first, gradient):
+        return False
+    for i in range(len(changed)):
+        if not (is_alike(first, changed[i]) and cnp.PyArray_ISWRITEABLE(changed[i])
+                and are_apart(changed[i], gradient)):
+            return False
+        for j in range(i):
+            if not are_apart(changed[i], changed[j]):
+                return False
+    return True
+
+
 # ---- activations ------------------------------------------------------------------------------
 
 cdef void forward_job(

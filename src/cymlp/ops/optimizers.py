@@ -40,12 +40,13 @@ def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
 
 
 def _described(make: type[Optimizer], **settings: Any
-               ) -> tuple[dict[str, Any], dict[str, float], tuple[str, ...]]:
+               ) -> tuple[dict[str, Any], list[float], tuple[str, ...]]:
     """The row of the kernels' table, its hyperparameters, checked, and the states in use."""
     if "beta1" in settings:
         settings["betas"] = settings.pop("beta1"), settings.pop("beta2")
     spec = make(**settings)
-    return optimizer_table()[spec.kernel], spec.hyper(), spec.states()
+    row, hyper = optimizer_table()[spec.kernel], spec.hyper()
+    return row, [hyper[name] for name in row["hyper"]], spec.states()
 
 
 # Most steps have the settings of the step before, and to check them takes longer than to do one
@@ -62,21 +63,23 @@ def _update(make: type[Optimizer], step: int, parameter: NDArray, gradient: Arra
     _step(row, hyper, needed, step, parameter, gradient, states)
 
 
-def _step(row: dict[str, Any], hyper: dict[str, float], needed: tuple[str, ...], step: int,
+def _step(row: dict[str, Any], hyper: list[float], needed: tuple[str, ...], step: int,
           parameter: NDArray, gradient: ArrayLike, states: dict[str, NDArray | None]) -> None:
     step = as_integer("step", step, least=1, most=2**63 - 1)
-    parameter = _changeable("parameter", parameter)
-    gradient = as_real_array("gradient", gradient)
-    if gradient.shape != parameter.shape:
-        raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
-                         f"got shape {gradient.shape}")
-    used = {name: _changeable(name, states[name], parameter) for name in needed}
-    seen = {"gradient": gradient}
-    for name, array in {"parameter": parameter, **used}.items():
-        check_apart(name, array, seen)
-        seen[name] = array
-    calls.optimizer_update(row["kind"], [hyper[name] for name in row["hyper"]], step, parameter,
-                           gradient, [used.get(name) for name in row["states"]])
+    used = {name: states[name] for name in needed}
+    if not calls.stand_apart(gradient, [parameter, *used.values()]):
+        parameter = _changeable("parameter", parameter)
+        gradient = as_real_array("gradient", gradient)
+        if gradient.shape != parameter.shape:
+            raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
+                             f"got shape {gradient.shape}")
+        used = {name: _changeable(name, array, parameter) for name, array in used.items()}
+        seen = {"gradient": gradient}
+        for name, array in {"parameter": parameter, **used}.items():
+            check_apart(name, array, seen)
+            seen[name] = array
+    calls.optimizer_update(row["kind"], hyper, step, parameter, gradient,
+                           [used.get(name) for name in row["states"]])
 
 
 def sgd_update(parameter: NDArray, gradient: ArrayLike, momentum_buffer: NDArray | None = None, *,
@@ -453,7 +456,8 @@ def _function_of_row(row: dict[str, Any]) -> Callable[..., None]:
         hyper = {name: as_number(name, values[name]) for name in row["hyper"]}
         needed = tuple(name for name, condition in zip(row["states"], row["needs"], strict=True)
                        if not condition or hyper[condition])
-        _step(row, hyper, needed, values["step"], values["parameter"], values["gradient"], values)
+        _step(row, [*hyper.values()], needed, values["step"], values["parameter"],
+              values["gradient"], values)
 
     update.__signature__ = signature  # type: ignore[attr-defined]
     update.__name__ = update.__qualname__ = f"{row['name']}_update"
