@@ -77,7 +77,7 @@ LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
           losses.QuantileLoss([0.1, 0.5, 0.9])]
 
 CASES = {
-    # Several threads by rows, and several chunks of 128 rows.
+    # Several threads by rows, and several chunks of 256 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
        for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5)},
     "sgd": Case(odd("relu"), 37, 1000, 520, task="multilabel",
@@ -177,15 +177,15 @@ def test_any_number_of_threads(name, forced):
             assert set(used) == {1}
 
 
-def test_which_batches_threads_share_by_chunks():
+def test_which_batches_threads_share_by_blocks():
     """The cases above have both kinds; the batch's sums come from pieces in either."""
     apart = {name for name, case in CASES.items()
-             if case.network().plan_for("train", case.rows).by_chunks}
+             if case.network().plan_for("train", case.rows).by_blocks}
     assert {"odd-relu", "amsgrad", "schedule", "faint"} < apart
     assert apart.isdisjoint({"panels", "wide", "norms", "embedding", "columns", "tiny"})
     clipped = cymlp.Network(odd("relu"), in_features=37, task="multiclass", rng=0,
                             update=cymlp.Update(clip_norm=1.0))
-    assert not clipped.plan_for("train", 1000).by_chunks
+    assert not clipped.plan_for("train", 1000).by_blocks
 
 
 def hashes_of_level(level):

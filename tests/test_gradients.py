@@ -175,9 +175,9 @@ def test_layers(layers):
     check_entries(network := make_network(layers), *batch_for(network))
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 127, 128, 129, 600])
+@pytest.mark.parametrize("rows", [1, 2, 3, 128, 129, 256, 257, 600])
 def test_batches(rows):
-    """Over 128 rows the gradient is added up from several chunks."""
+    """Over 128 rows a gradient is added up from several blocks, over 256 from several chunks."""
     layers = [Dropout(0.2), Dense(4, "tanh"), Dropout(0.3), Dense(3)]
     network = make_network(layers, "categorical_cross_entropy")
     weight = np.random.default_rng(3).uniform(0.5, 2, rows)

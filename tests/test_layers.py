@@ -310,10 +310,10 @@ def test_running_statistics_are_not_trained():
 def test_alpha_dropout_keeps_mean_and_variance():
     """The definition of PyTorch's AlphaDropout, by its moments and by its two kinds of values."""
     for rate in (0.0, 0.1, 0.5):
-        net = cymlp.Network([AlphaDropout(rate), Dense(1)], in_features=1000, task="regression",
+        net = cymlp.Network([AlphaDropout(rate), Dense(1)], in_features=400, task="regression",
                             dtype="float64", rng=0)
-        X = np.random.default_rng(0).normal(size=(128, 1000))
-        out = net._gradients(X, np.zeros(128))[2]["0.output"]
+        X = np.random.default_rng(0).normal(size=(250, 400))
+        out = net._gradients(X, np.zeros(250))[2]["0.output"]
         assert abs(out.mean()) < 0.02 and abs(out.var() - 1) < 0.03
         floor = -1.0507009873554805 * 1.6732632423543772
         factor = ((1 - rate) * (1 + rate * floor**2)) ** -0.5
@@ -321,7 +321,7 @@ def test_alpha_dropout_keeps_mean_and_variance():
         dropped = np.isclose(out, factor * floor + offset, rtol=0, atol=1e-12)
         assert abs(dropped.mean() - rate) < 0.01
         np.testing.assert_allclose(out[~dropped], (factor * X + offset)[~dropped], atol=1e-12)
-        assert net.predict(X).shape == (128, 1)
+        assert net.predict(X).shape == (250, 1)
 
 
 @pytest.mark.parametrize("bad", [6, -1, 2.5, np.nan, np.inf, 1e30])

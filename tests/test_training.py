@@ -123,7 +123,7 @@ def test_twenty_steps_follow_the_reference(seed):
 # (task, outputs); what `targets` gives for each is below.
 TASKS = [("regression", 1), ("regression", 4), ("binary", 1), ("multilabel", 5),
          ("multiclass", 6)]
-ROWS = [1, 2, 7, 127, 128, 129, 257, 700]   # a chunk of a small network has 128 rows
+ROWS = [1, 2, 7, 128, 129, 256, 257, 700]   # a chunk of a small network has 256 rows
 
 
 def small_network(task, outputs, dtype="float64", optimizer="adam"):

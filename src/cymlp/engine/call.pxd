@@ -211,7 +211,7 @@ ctypedef struct call_t:
     char *workspace
     Py_ssize_t workspace_bytes  # of one thread where each has its own
     Py_ssize_t parameter_bytes
-    bint by_chunks              # threads may take a chunk each
+    bint by_blocks              # threads may take a row block each
     bint turned                 # rows lie beside each other: a piece is one thread's
     char *scratch               # each thread's own, one after the other
     Py_ssize_t scratch_bytes

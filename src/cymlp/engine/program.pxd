@@ -16,7 +16,7 @@ cdef class Program:
     cdef bint updates
     cdef bint predicts
     cdef bint whole             # a batch must be one chunk
-    cdef bint by_chunks         # threads may take a chunk each
+    cdef bint by_blocks         # threads may take a row block each
     cdef bint turned            # rows lie beside each other
     cdef bint keeps_gradients
     cdef piece_t *pieces

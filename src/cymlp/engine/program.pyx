@@ -135,7 +135,7 @@ cdef class Program:
         self.updates = plan.kind == "train"
         self.predicts = plan.kind == "predict"
         self.whole = plan.whole_batch
-        self.by_chunks = plan.by_chunks
+        self.by_blocks = plan.by_blocks
         self.turned = any(step.op == "turn" for step in plan.steps)
         self.keeps_gradients = plan.keeps_gradients
         self.steps = <step_t *>calloc(max(len(plan.steps), 1), sizeof(step_t))
@@ -324,7 +324,7 @@ cdef class Program:
         call.chunk = self.chunk
         call.multiply_adds = self.multiply_adds
         call.workspace_bytes = self.workspace_bytes
-        call.by_chunks = self.by_chunks
+        call.by_blocks = self.by_blocks
         call.turned = self.turned
         call.scratch_bytes = self.scratch_bytes
         call.value_count = self.value_count

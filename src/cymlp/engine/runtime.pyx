@@ -293,7 +293,7 @@ cdef class Engine:
                            bint labels):
         """Check one batch and run a plan on it; returns the memory, for the caller to keep."""
         cdef int threads = self._threads(program, self._rows(x), CALL_GRAIN)
-        cdef Memory memory = self._open(program, x, threads, threads if program.by_chunks else 1)
+        cdef Memory memory = self._open(program, x, threads, threads if program.by_blocks else 1)
         cdef call_t *call = <call_t *>memory.data
         self._check(call, target, weight, labels)
         self._run(call, program, batch_job, threads)
@@ -352,7 +352,7 @@ cdef class Engine:
         steps. The call begins at `place` and says there where it ended (`cymlp.runs.PLACE`).
         """
         cdef int threads = self._threads(program, min(batch_size, self._rows(x)), STEP_GRAIN)
-        cdef Memory memory = self._open(program, x, threads, threads if program.by_chunks else 1)
+        cdef Memory memory = self._open(program, x, threads, threads if program.by_blocks else 1)
         cdef call_t *call = <call_t *>memory.data
         cdef double *values = <double *>cnp.PyArray_DATA(place)
         cdef double *result = <double *>cnp.PyArray_DATA(results)

@@ -20,9 +20,9 @@ cdef void update(
 
 
 cdef void add_gradients(
-    call_t *c, batch_t *b, int thread, int threads, int chunks,
+    call_t *c, batch_t *b, int thread, int threads, int blocks,
 ) noexcept nogil:
-    """This thread's share of all gradients: those of each chunk's workspace added to the first's.
+    """This thread's share of all gradients: those of each block's workspace added to the first's.
 
     With the batch's last rows the optimizer's step follows.
     """
@@ -35,7 +35,7 @@ cdef void add_gradients(
     while offset < end:
         count = min(end - offset, <Py_ssize_t>SUMMED_BYTES) // c.item
         total = b.workspace + offset
-        for other in range(1, chunks):
+        for other in range(1, blocks):
             c.kernels.gradient_accumulate(
                 total, total + other * c.workspace_bytes, count, 1.0, False)
         if b.last_piece:

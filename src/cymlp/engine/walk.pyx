@@ -8,7 +8,7 @@ from libc.time cimport time_t
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
     BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
-    MAX_HYPER, batch_t, call_t, step_t)
+    MAX_HYPER, ROW_BLOCK, batch_t, call_t, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.outside cimport enter_python, leave_python, python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
@@ -159,18 +159,20 @@ cdef void reduce_piece(call_t *c, batch_t *b) noexcept nogil:
             reduce(&c.steps[i], c, b)
 
 
-cdef inline int chunks_apart(const call_t *c, const batch_t *b, int threads) noexcept nogil:
-    """How many threads can take a chunk each now, the last of them at least half a one."""
+cdef inline int blocks_apart(const call_t *c, const batch_t *b, int threads) noexcept nogil:
+    """How many threads can take a row block each now, the last of them at least half a one."""
     cdef long long left = b.rows - b.piece_first
-    return <int>min(<long long>threads, (left + c.chunk // 2) // c.chunk) if c.by_chunks else 1
+    if not c.by_blocks:
+        return 1
+    return <int>min(<long long>threads, (left + ROW_BLOCK // 2) // ROW_BLOCK)
 
 
-cdef void run_wave(call_t *c, batch_t *b, int thread, int threads, int chunks) noexcept nogil:
-    """A chunk of the batch for each of some threads, through all steps; then their gradients.
+cdef void run_wave(call_t *c, batch_t *b, int thread, int threads, int blocks) noexcept nogil:
+    """A row block for each of some threads, through all steps; then their gradients together.
 
     What a thread reads is in a workspace of its own and made by itself. The first one's gradients
-    go on from those of the chunks before, and those of the others are added in the chunks' order,
-    by all threads: the sums are the same as if one chunk came after the other.
+    go on from those of the blocks before, and those of the others are added in the blocks' order,
+    by all threads: the sums are the same as if one block came after the other.
     """
     cdef batch_t own = b[0]
     cdef int i
@@ -178,18 +180,18 @@ cdef void run_wave(call_t *c, batch_t *b, int thread, int threads, int chunks) n
     own.apart = True
     own.last_piece = False
     team_barrier(threads)       # until then others may read what is made next
-    if thread < chunks:
+    if thread < blocks:
         own.workspace += thread * c.workspace_bytes
-        own.piece_first += thread * c.chunk
-        own.piece_rows = min(c.chunk, b.rows - own.piece_first)
+        own.piece_first += thread * ROW_BLOCK
+        own.piece_rows = min(<long long>ROW_BLOCK, b.rows - own.piece_first)
         run_piece(c, &own, 0, 1)
     team_barrier(threads)
-    b.piece_rows = min(chunks * c.chunk, b.rows - b.piece_first)
+    b.piece_rows = min(<long long>blocks * ROW_BLOCK, b.rows - b.piece_first)
     b.last_piece = b.piece_first + b.piece_rows == b.rows
-    add_gradients(c, b, thread, threads, chunks)
+    add_gradients(c, b, thread, threads, blocks)
     if thread == 0:
-        for i in range(chunks):
-            own.piece_rows = min(c.chunk, b.piece_rows - i * c.chunk)
+        for i in range(blocks):
+            own.piece_rows = min(<Py_ssize_t>ROW_BLOCK, b.piece_rows - i * ROW_BLOCK)
             reduce_piece(c, &own)
             own.workspace += c.workspace_bytes
         b.loss, b.metric, b.counted = own.loss, own.metric, own.counted
@@ -197,7 +199,7 @@ cdef void run_wave(call_t *c, batch_t *b, int thread, int threads, int chunks) n
 
 cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nogil:
     """All pieces of a batch: the walk of one thread."""
-    cdef int chunks
+    cdef int blocks
     b.loss = b.metric = b.counted = 0
     b.weight_sum = weight_sum(c, b)
     if c.updates:
@@ -205,9 +207,9 @@ cdef void run_batch(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     b.piece_first = 0
     while b.piece_first < b.rows:
         b.accumulate = b.piece_first > 0
-        chunks = chunks_apart(c, b, threads)
-        if chunks > 1:
-            run_wave(c, b, thread, threads, chunks)
+        blocks = blocks_apart(c, b, threads)
+        if blocks > 1:
+            run_wave(c, b, thread, threads, blocks)
         else:
             b.piece_rows = min(c.chunk, b.rows - b.piece_first)
             b.last_piece = b.piece_first + b.piece_rows == b.rows

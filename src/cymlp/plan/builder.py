@@ -21,13 +21,13 @@ PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.
 ROW_BLOCK = 128         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
 PREDICT_ROWS = 192      # rows that one thread carries through all layers,
 FAR_PREDICT_ROWS = 384  # and where all weights come from far away for each such piece
-# Networks up to this size are trained in chunks of this many rows through all layers, so that
+# Networks up to this size are trained in chunks of a few row blocks through all layers, so that
 # activations stay in the L2 cache; for larger ones the weights' traffic counts for more.
 CHUNKED_BYTES = 8 << 20
 CHUNK = 2 * ROW_BLOCK
 LARGEST_CHUNK = 16 * ROW_BLOCK
-# Up to this size of all parameters a chunk is a single row block, and threads take one each: they
-# then share no rows, but add up their gradients.
+# Up to this size of all parameters threads take a row block each: they then share no rows, but
+# add up their gradients.
 APART_BYTES = 512 << 10
 LARGEST_BYTES = 1 << 46
 
@@ -111,8 +111,11 @@ class _Builder:
         # Where more happens than the optimizer's step, that goes over all parameters afterwards.
         whole = kind == "train" and not update.is_plain or kind == "gradients" and full_batch
         self.flat = pieces_of(self.parameters, update, self.dtype.itemsize) if whole else ()
+        # Several row blocks of a small network: threads may take one each, with their gradients.
+        self.several = (batch > ROW_BLOCK and not self.whole_batch
+                        and self.parameter_bytes <= APART_BYTES)
         self.keeps_gradients = self.training and (
-            kind == "gradients" or bool(self.flat) or batch > self.chunk
+            kind == "gradients" or bool(self.flat) or batch > self.chunk or self.several
             or any(layer.keeps_gradient for _, layer, _ in self._walk()))
         self.sample_weight: str | None = None
         self.sizes: dict[str, tuple[int, str, int]] = {}    # columns, dtype, rows (0: a chunk's)
@@ -128,8 +131,6 @@ class _Builder:
             return min(self.batch, PREDICT_ROWS if small else FAR_PREDICT_ROWS)
         if self.whole_batch:
             return self.batch
-        if self.parameter_bytes <= APART_BYTES:
-            return min(self.batch, ROW_BLOCK)
         return min(self.batch, CHUNK if small else LARGEST_CHUNK)
 
     def _walk(self):
@@ -360,15 +361,15 @@ class _Builder:
         buffers, size = self._place()
         return Plan(self.kind, self.dtype.name, self.batch, self.chunk, self.parameters,
                     self.parameter_bytes, self.states, self.keeps_gradients, self.whole_batch,
-                    self._by_chunks(), buffers, size, tuple(self.steps), self.update, self.flat)
+                    self._by_blocks(), buffers, size, tuple(self.steps), self.update, self.flat)
 
-    def _by_chunks(self) -> bool:
-        """Whether threads may take a chunk each, and their gradients be added up afterwards.
+    def _by_blocks(self) -> bool:
+        """Whether threads may take a row block each, and their gradients be added up afterwards.
 
         What the steps add up must be sums of whole row blocks, of which the next is added to the
         last, and all that follows them the optimizer's step.
         """
-        return (self.kind == "train" and self.batch > self.chunk == ROW_BLOCK and not self.flat
+        return (self.kind == "train" and self.several and not self.flat
                 and all(step.split in ("rows", "once")
                         or step.op == "dense_update"
                         or step.op == "column_update" and not step.attributes.get("shared")

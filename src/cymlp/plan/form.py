@@ -110,7 +110,7 @@ class Plan:
     states: tuple[str, ...]
     keeps_gradients: bool
     whole_batch: bool
-    by_chunks: bool
+    by_blocks: bool
     buffers: tuple[Buffer, ...]
     workspace_bytes: int
     steps: tuple[Step, ...]
@@ -126,7 +126,7 @@ class Plan:
                    for step in self.steps if step.op in products)
 
     def __str__(self) -> str:
-        each = ", one for a thread where there are enough" if self.by_chunks else ""
+        each = " or, where there are several threads, blocks for each" if self.by_blocks else ""
         lines = [
             f"plan {self.kind}, {self.dtype}, batch {self.batch} in chunks of {self.chunk} rows"
             + each,
