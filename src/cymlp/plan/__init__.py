@@ -10,6 +10,7 @@ the same layout for each optimizer state. The **workspace** belongs to a call: g
 layout again, where they are kept), then the activations of one chunk of rows.
 """
 
+from . import columns, joins  # noqa: F401  # they register their lowerings
 from .builder import build_plan, parameter_layout
 from .form import Buffer, Parameter, Plan, Step, separate_results
 

@@ -10,7 +10,6 @@ from ..layers import Activation, CustomActivation
 from ..layers.shapes import declared_parameters, output_width, walk
 from ..update import as_update
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
-from . import columns, joins  # noqa: F401  # they register their lowerings
 from .lowering import Flow, activation_row, lower_layers
 from .turning import LEAST_ROWS, turn_narrow
 from .updating import add_update_steps, pieces_of
@@ -38,7 +37,8 @@ METRICS = {"accuracy": "binary_accuracy", "mean_absolute_error": "absolute_error
 def parameter_layout(layers, in_features: int, dtype) -> tuple[tuple[Parameter, ...], int]:
     """Every parameter in layer order with its place, and the bytes of all of them together.
 
-    In memory what is not trained comes last, so that the trained ones are one piece. Raises ValueError where the sizes are more than any machine can hold.
+    In memory what is not trained comes last, so that the trained ones are one piece. Raises
+    ValueError where the sizes are more than any machine can hold.
     """
     item = np.dtype(dtype).itemsize
     granule = ALIGNMENT // item

@@ -97,7 +97,7 @@ def _row_norm(b, path, layer, x):
 
 @lowers(BatchNorm)
 def _batch_norm(b, path, layer, x):
-    """Statistics are taken down the columns of the whole batch, or loaded from the running ones."""
+    """Statistics are taken down the columns of a whole batch, or loaded from the running ones."""
     columns, parameters = {"columns": x.width}, _scale_and_shift(b, path)
     running = {"weight": f"{path}.running_mean", "bias": f"{path}.running_var"}
     statistics = b.buffer(f"{path}.statistics", x.width, rows=4)

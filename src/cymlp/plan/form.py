@@ -9,7 +9,8 @@ import numpy as np
 from ..immutable import factory, immutable, replace
 from ..update import Update
 
-__all__ = ["ALIGNMENT", "Buffer", "Parameter", "Piece", "Plan", "Step", "round_up", "separate_results"]
+__all__ = ["ALIGNMENT", "Buffer", "Parameter", "Piece", "Plan", "Step", "round_up",
+           "separate_results"]
 
 ALIGNMENT = 64          # bytes: every array begins at a multiple, every row is padded to one
 

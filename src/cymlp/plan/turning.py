@@ -1,8 +1,8 @@
 """Predictions of narrow layers: rows lie beside each other in a register, not columns.
 
-Columns are padded to whole registers, of 16 numbers in float32. Of a layer with 7 outputs more than
-half of the work is then on padding, and of a binary classifier's sigmoid all but one part in 16. So
-where it pays the rows of a chunk are turned before the last layers, and their result back
+Columns are padded to whole registers, of 16 numbers in float32. Of a layer with 7 outputs more
+than half of the work is then on padding, and of a binary classifier's sigmoid all but one part in
+16. So where it pays the rows of a chunk are turned before the last layers, and their result back
 afterwards: the multiply-adds of each output stay one chain in the same order, and so do the bits.
 """
 
@@ -94,7 +94,7 @@ def _is_written(tail: list[Step], products) -> bool:
 
 
 def _where_it_pays(products, tail: list[Step], lanes: int, most: float) -> int | None:
-    """The product from which on the most is gained, and more than `most`; None where nothing is."""
+    """The product from which on the most is gained, more than `most`; None where there is none."""
     read = {name for step in tail for role, name in step.operands.items() if role != "out"}
     read -= {products[-1][1].operands["out"]} if products else set()
     best = None
