@@ -80,43 +80,43 @@ cdef bint is_alike(out, array) noexcept:
                                          dimensions))
 
 
+cdef bint is_changeable(array) noexcept:
+    """A contiguous array of float32 or float64 in native order that can be written to."""
+    return (cnp.PyArray_CheckExact(array) and is_plain(array, cnp.PyArray_NDIM(array))
+            and cnp.PyArray_ISWRITEABLE(array)
+            and (cnp.PyArray_TYPE(array) == cnp.NPY_FLOAT
+                 or cnp.PyArray_TYPE(array) == cnp.NPY_DOUBLE))
+
+
 def fit_together(out, first, second=None):
     """Whether arrays need no closer look.
 
     They do not where all are contiguous, of one floating dtype and one shape, and `out` can be
     written to and is `first` itself or apart from the others.
     """
-    if (not cnp.PyArray_CheckExact(out) or not is_plain(out, cnp.PyArray_NDIM(out))
-            or not cnp.PyArray_ISWRITEABLE(out) or not is_alike(out, first)):
-        return False
-    if cnp.PyArray_TYPE(out) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(out) != cnp.NPY_DOUBLE:
+    if not is_changeable(out) or not is_alike(out, first):
         return False
     if out is not first and not are_apart(out, first):
         return False
     return second is None or (is_alike(out, second) and are_apart(out, second))
 
 
-def stand_apart(gradient, list changed not None):
+def stand_apart(parameter, gradient, list states not None):
     """Whether the arrays of an optimizer's step need no closer look.
 
-    They do not where all are contiguous, of one floating dtype and one shape, and those that are
-    changed can be written to and share no memory with any other.
+    They do not where all are contiguous, of one floating dtype and one shape, and the parameter
+    and its states can be written to and share no memory with any other.
     """
-    cdef Py_ssize_t i, j
-    first = changed[0]
-    if not cnp.PyArray_CheckExact(first) or not is_plain(first, cnp.PyArray_NDIM(first)):
+    cdef list seen = [gradient]
+    if not is_changeable(parameter) or not is_alike(parameter, gradient):
         return False
-    if cnp.PyArray_TYPE(first) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(first) != cnp.NPY_DOUBLE:
-        return False
-    if not is_alike(first, gradient):
-        return False
-    for i in range(len(changed)):
-        if not (is_alike(first, changed[i]) and cnp.PyArray_ISWRITEABLE(changed[i])
-                and are_apart(changed[i], gradient)):
+    for array in [parameter, *states]:
+        if not is_changeable(array) or not is_alike(parameter, array):
             return False
-        for j in range(i):
-            if not are_apart(changed[i], changed[j]):
+        for other in seen:
+            if not are_apart(array, other):
                 return False
+        seen.append(array)
     return True
 
 

@@ -44,9 +44,9 @@ cdef void turned(const step_t *s, call_t *c, batch_t *b, Py_ssize_t rows) noexce
         if s.kind > 0 and not s.relu:
             c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, s.outputs,
                                          beside, s.parameter)
-    elif out != NULL:
+    elif out != NULL:       # back into rows
         c.kernels.scatter_rows(out, c.item, s.out.row_bytes, x, s.x.leading, s.outputs, rows)
-    else:
+    else:                   # and to the caller
         out = c.out + <Py_ssize_t>(b.first + b.piece_first) * c.out_row_stride
         c.kernels.scatter_rows(out, c.out_column_stride, c.out_row_stride, x, s.x.leading,
                                s.outputs, rows)

@@ -67,7 +67,7 @@ def _step(row: dict[str, Any], hyper: list[float], needed: tuple[str, ...], step
           parameter: NDArray, gradient: ArrayLike, states: dict[str, NDArray | None]) -> None:
     step = as_integer("step", step, least=1, most=2**63 - 1)
     used = {name: states[name] for name in needed}
-    if not calls.stand_apart(gradient, [parameter, *used.values()]):
+    if not calls.stand_apart(parameter, gradient, [*used.values()]):
         parameter = _changeable("parameter", parameter)
         gradient = as_real_array("gradient", gradient)
         if gradient.shape != parameter.shape:

@@ -16,7 +16,6 @@ from .updating import add_update_steps, pieces_of
 
 __all__ = ["build_plan", "parameter_layout"]
 
-PANEL_BYTES = 256       # bytes of columns in a panel of weights (kernels/dense.pyx)
 ROW_BLOCK = 128         # rows of a batch in one chain of the weight gradient (kernels/dense.pyx)
 PREDICT_ROWS = 192      # rows that one thread carries through all layers,
 FAR_PREDICT_ROWS = 384  # and where all weights come from far away for each such piece
