@@ -202,6 +202,13 @@ def test_weights_too_large_for_chunks():
     check_directions(network, *batch_for(network, rows=300), count=1)
 
 
+@pytest.mark.parametrize("rows", [1, 20, 300])
+def test_weights_whose_blocks_are_brought_near(rows):
+    """Over 2 MiB of one weight; the last of its blocks has few outputs."""
+    network = make_network([Dense(300, "tanh"), Dense(1027, "tanh"), Dense(3)], inputs=10)
+    check_directions(network, *batch_for(network, rows=rows), count=1)
+
+
 def test_a_softmax_of_one_class_has_no_gradient():
     network = make_network([Dense(3, "tanh"), Dense(1)], "categorical_cross_entropy")
     names = list(network.parameters)

@@ -24,7 +24,8 @@ ctypedef struct kernels_t:
     void (*dense_backward_weight)(
         void *dweight, Py_ssize_t dweight_panel, const void *x, Py_ssize_t ldx, const void *dz,
         Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-        void *scratch) noexcept nogil
+        void *scratch, const void *later, Py_ssize_t later_panel, Py_ssize_t second,
+        Py_ssize_t third) noexcept nogil
     void (*dense_backward_bias)(
         void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
         bint accumulate) noexcept nogil

@@ -76,11 +76,13 @@ cdef enum:
     GRANULE_BYTES = 64          # rows are padded to a multiple
     # Some rows of some panels are one piece of work: small, so that threads get equal shares. Of
     # its share a thread takes a rectangle of so many units at a time, as each needs again what its
-    # neighbours have brought near; a wide one, for its rows of the input are copied together first.
+    # neighbours have brought near; a wide one, for its rows of the input are copied together first,
+    # but with few rows of a batch one that stays near until its update.
     UNIT_INPUTS = 48
     UNIT_PANELS = 4
     UNITS_HIGH = 4
     UNITS_WIDE = 16
+    UNITS_NARROW = 4
     EMBEDDING_UNITS = 8         # pieces of a table, each of which looks at every code
 
 cdef enum:
@@ -220,6 +222,7 @@ ctypedef struct call_t:
     bint updates
     int optimizer
     bint fused                  # a layer's gradient is followed by its update at once
+    bint far                    # no near cache holds the parameters and their states
     const piece_t *pieces
     Py_ssize_t piece_count
     const rules_t *rules

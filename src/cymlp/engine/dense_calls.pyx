@@ -220,7 +220,8 @@ cdef void backward_weight(
         d.kernels.gather_rows(d.padded, d.full, &s, NULL, 0, rows)
         x = readable(d, &d.x, row, rows, input, inputs, &leading)
         d.kernels.dense_backward_weight(d.result, inputs * width, x, leading, d.padded, d.full,
-                                        inputs, outputs, rows, row > 0, d.transposed)
+                                        inputs, outputs, rows, row > 0, d.transposed,
+                                        NULL, 0, 0, 0)
         row += rows
         if row >= d.rows:
             break

@@ -36,6 +36,8 @@ cdef enum:
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000
+    # Parameters and states of this size are in no near cache when their step comes.
+    FAR_ARENA = 8 << 20
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 
 
@@ -214,6 +216,7 @@ cdef class Engine:
         call.kernels = self.kernels
         call.arena = self.arena.data
         call.parameter_bytes = self.parameter_bytes
+        call.far = self.arena.size > FAR_ARENA
         call.optimizer = self.optimizer
         call.keeps_gradients = program.keeps_gradients
         call.updates = program.updates

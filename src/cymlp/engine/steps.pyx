@@ -281,6 +281,11 @@ cdef void by_rows(
         loss(s, c, b, row, rows)
 
 
+cdef inline Py_ssize_t state_of(const call_t *c, int state) noexcept nogil:
+    """How many elements behind a parameter its state lies; 0 where there is none."""
+    return max(c.state_offset[state], 0) // c.item
+
+
 cdef void dense_update(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t begin, Py_ssize_t inputs,
     Py_ssize_t first, Py_ssize_t count,
@@ -296,9 +301,11 @@ cdef void dense_update(
     cdef Py_ssize_t step = apart if c.keeps_gradients else inputs * full
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
     cdef char *dz = at(c, b, &s.saved, 0) + first * PANEL_BYTES
+    cdef char *later = c.arena + offset if c.far and c.fused and b.last_piece else NULL
     c.kernels.dense_backward_weight(gradient, step, at(c, b, &s.x, 0) + begin * c.item,
                                     s.x.leading, dz, s.saved.leading, inputs, outputs, b.piece_rows,
-                                    b.accumulate, b.scratch + inputs * count * PANEL_BYTES)
+                                    b.accumulate, b.scratch + inputs * count * PANEL_BYTES,
+                                    later, apart, state_of(c, 0), state_of(c, 1))
     if c.fused and b.last_piece:
         for panel in range(count):
             update(c, b, gradient + panel * step * c.item, offset + panel * apart * c.item,
@@ -325,7 +332,8 @@ cdef Py_ssize_t dense_units(
     cdef Py_ssize_t column = place // band_height, row = place % band_height
     cdef Py_ssize_t height = min(band_height - row, left), width = 1, begin, inputs, panel, count
     if height == band_height:
-        width = min(min(left // height, s.row_units - column), <Py_ssize_t>UNITS_WIDE)
+        width = min(min(left // height, s.row_units - column),
+                    <Py_ssize_t>UNITS_WIDE if b.piece_rows > ROW_BLOCK else UNITS_NARROW)
     begin = (band * UNITS_HIGH + row) * UNIT_INPUTS
     inputs = min(height * UNIT_INPUTS, s.inputs - begin)
     panel = column * UNIT_PANELS

@@ -28,7 +28,8 @@ cdef void dense_backward_input(
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-    real *scratch) noexcept nogil
+    real *scratch, const real *later, Py_ssize_t later_panel, Py_ssize_t second, Py_ssize_t third,
+) noexcept nogil
 
 cdef void dense_backward_bias(
     real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,

@@ -1,8 +1,8 @@
 """Dense layers: forward, gradient by input, gradient by weight and bias, and the weights' layout.
 
 Each product hands tiles of 6 or 12 rows to `gemm_tile.h`; what stands here is the order in which
-the tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of the
-contract on the bits; everything else may be cut in any way.
+the tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of
+the contract on the bits; everything else may be cut in any way.
 """
 from cymlp.kernels.real cimport real
 
@@ -11,19 +11,27 @@ cdef extern from "gemm_tile.h" nogil:
         PANEL_BYTES
         FAR_BYTES
         ROW_PANELS
+        TILE_ROWS
         TILE_VECTORS
         VEC_BYTES
         NARROW_BYTES
+    ctypedef struct soon_t:
+        pass
+    Py_ssize_t tiles_of(Py_ssize_t rows, int most) noexcept
+    soon_t soon_nothing() noexcept
+    soon_t soon_runs(
+        const void *next, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t runs, Py_ssize_t tiles,
+        Py_ssize_t turns, Py_ssize_t second, Py_ssize_t third) noexcept
     void gemm_column_f32(
         Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
         Py_ssize_t a_k, bint packed, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c,
         Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu,
-        const float *gate, Py_ssize_t ldg, const float *next) noexcept
+        const float *gate, Py_ssize_t ldg, const float *next, soon_t *later) noexcept
     void gemm_column_f64(
         Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
         Py_ssize_t a_k, bint packed, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c,
         Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu,
-        const double *gate, Py_ssize_t ldg, const double *next) noexcept
+        const double *gate, Py_ssize_t ldg, const double *next, soon_t *later) noexcept
     void gemm_blank_f32(Py_ssize_t rows, int vectors, float *c, Py_ssize_t ldc) noexcept
     void gemm_blank_f64(Py_ssize_t rows, int vectors, double *c, Py_ssize_t ldc) noexcept
     void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
@@ -56,6 +64,8 @@ cdef enum:
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
+    FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
+    FAR_WEIGHT_BYTES = 2 << 20  # no second cache holds a weight of this size
 
 
 cdef inline Py_ssize_t columns_of(real *unused) noexcept nogil:
@@ -72,12 +82,13 @@ cdef inline void product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t a_row,
     Py_ssize_t a_k, bint packed, const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c,
     Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const real *bias, bint relu,
-    const real *gate, Py_ssize_t ldg,
+    const real *gate, Py_ssize_t ldg, soon_t *later,
 ) noexcept nogil:
     """Some columns of a product: all rows pass a tile's width of them, then the next.
 
-    The padding up to a whole panel becomes zero, without vectors that hold nothing else; where half
-    a vector holds the last columns, that is taken.
+    Where the right operand needs no help, what comes `later` is brought near meanwhile. The padding
+    up to a whole panel becomes zero, without vectors that hold nothing else; where half a vector
+    holds the last columns, that is taken.
     """
     cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t narrow = NARROW_BYTES // <Py_ssize_t>sizeof(real)
@@ -98,11 +109,11 @@ cdef inline void product(
         if real is float:
             gemm_column_f32(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next)
+                            NULL if gate == NULL else gate + column, ldg, next, later)
         else:
             gemm_column_f64(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next)
+                            NULL if gate == NULL else gate + column, ldg, next, later)
         column += width
     if column % full:
         vectors = (full - column % full) // narrow
@@ -111,6 +122,21 @@ cdef inline void product(
             gemm_blank_f32(rows, vectors, out, ldc)
         else:
             gemm_blank_f64(rows, vectors, out, ldc)
+
+
+cdef inline soon_t soon_panels(
+    const real *next, Py_ssize_t panel, Py_ssize_t lines, Py_ssize_t panels, Py_ssize_t rows,
+    Py_ssize_t columns, Py_ssize_t k, Py_ssize_t second, Py_ssize_t third,
+) noexcept nogil:
+    """So many lines of each of these panels, for the tiles of a product to bring.
+
+    The product's shape is (rows, k) . (k, columns). With each panel the same lines of two others
+    come, `second` and `third` elements further (0: none).
+    """
+    cdef Py_ssize_t width = TILE_VECTORS * VEC_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t tiles = (columns + width - 1) // width * tiles_of(rows, TILE_ROWS)
+    return soon_runs(next, lines, panel * sizeof(real), panels, tiles, k, second * sizeof(real),
+                     third * sizeof(real))
 
 
 cdef inline void pack(
@@ -167,6 +193,7 @@ cdef void dense_forward(
     cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
     cdef const real *left
+    cdef soon_t nothing = soon_nothing()
     cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
     weight += panel_begin * full * inputs
     out += panel_begin * full
@@ -187,7 +214,7 @@ cdef void dense_forward(
                 pack(end - row, k, scratch, left, ldx, 1)
             product(end - row, columns, k, <const real *>scratch if packed else left, ldx, 1,
                     packed, weight + begin * full, full, full * inputs, out + row * ldo, ldo, full,
-                    begin > 0, bias if last else NULL, relu and last, NULL, 0)
+                    begin > 0, bias if last else NULL, relu and last, NULL, 0, &nothing)
             row = end
         begin += k
         if last:
@@ -252,6 +279,7 @@ cdef void dense_turned(
     is the same sum the other way round.
     """
     cdef Py_ssize_t full = columns_of(out), first = 0, count, output, row
+    cdef soon_t nothing = soon_nothing()
     while first < outputs:
         count = min(outputs - first, full)
         if bias != NULL:
@@ -259,41 +287,58 @@ cdef void dense_turned(
                 for row in range(rows):
                     out[output * ldo + row] = bias[first + output]
         product(count, rows, inputs, weight, 1, full, False, x, ldx, full, out, ldo, full,
-                bias != NULL, NULL, relu, NULL, 0)
+                bias != NULL, NULL, relu, NULL, 0, &nothing)
         first += count
         weight += full * inputs
         out += full * ldo
 
 
+cdef inline void transpose_panel(
+    real *out, const real *weight, Py_ssize_t count,
+) noexcept nogil:
+    """out (a panel's columns, a panel) = the transpose of `count` rows of a panel of a weight.
+
+    What is missing to a whole panel becomes zero.
+    """
+    cdef Py_ssize_t full = columns_of(out)
+    cdef Py_ssize_t size = BLOCK_F32 if real is float else BLOCK_F64
+    cdef Py_ssize_t input = 0, i
+    while input + size <= count:
+        for i in range(full // size):
+            transpose_block(out + i * size * full + input, full, weight + input * full + i * size,
+                            full)
+        input += size
+    while input + 4 <= count:
+        for i in range(full // 4):
+            transpose_4(out + 4 * i * full + input, full, weight + input * full + 4 * i, full)
+        input += 4
+    while input < full:
+        for i in range(full):
+            out[i * full + input] = weight[input * full + i] if input < count else 0
+        input += 1
+
+
+cdef inline Py_ssize_t transposed_panel(real *unused, Py_ssize_t outputs) noexcept nogil:
+    """The elements of a panel of so many outputs, with whole panels both ways."""
+    cdef Py_ssize_t full = columns_of(unused)
+    return (outputs + full - 1) // full * full * full
+
+
 cdef inline void pack_transposed(
     real *packed, const real *weight, Py_ssize_t inputs, Py_ssize_t count, Py_ssize_t outputs,
 ) noexcept nogil:
-    """packed (outputs, a panel) = the transpose of `count` rows of a weight of `inputs` rows.
+    """packed (panels of inputs, outputs, a panel) = the transpose of `count` rows of a weight.
 
-    What is missing to a whole panel becomes zero. The weight is read as it lies in memory, and its
-    padding is taken along with its last columns: `packed` has room for whole panels.
+    The weight, of `inputs` rows, is read as it lies in memory: its padding is taken along with its
+    last columns, and `packed` has room for whole panels both ways.
     """
-    cdef Py_ssize_t full = columns_of(packed)
-    cdef Py_ssize_t size = BLOCK_F32 if real is float else BLOCK_F64
-    cdef Py_ssize_t panel, input, i
+    cdef Py_ssize_t full = columns_of(packed), apart = transposed_panel(packed, outputs)
+    cdef Py_ssize_t panel, i
     for panel in range((outputs + full - 1) // full):
-        input = 0
-        while input + size <= count:
-            for i in range(full // size):
-                transpose_block(packed + i * size * full + input, full,
-                                weight + input * full + i * size, full)
-            input += size
-        while input + 4 <= count:
-            for i in range(full // 4):
-                transpose_4(packed + 4 * i * full + input, full, weight + input * full + 4 * i,
-                            full)
-            input += 4
-        while input < full:
-            for i in range(full):
-                packed[i * full + input] = weight[input * full + i] if input < count else 0
-            input += 1
-        weight += full * inputs
-        packed += full * full
+        for i in range((count + full - 1) // full):
+            transpose_panel(packed + i * apart + panel * full * full,
+                            weight + (panel * inputs + i * full) * full,
+                            min(count - i * full, full))
 
 
 cdef void dense_backward_input(
@@ -305,31 +350,40 @@ cdef void dense_backward_input(
 
     With a `gate` of dx's shape, the output of relu, dx becomes zero where it is not above zero.
     `scratch` holds GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as there are: one block
-    of the transposed weight.
+    of the transposed weight. Of a large weight the next block is brought near meanwhile.
     """
-    cdef Py_ssize_t full = columns_of(dx), panel = panel_begin
-    cdef Py_ssize_t panels, begin, k, i, block, blocks, row, end, first, apart
-    cdef bint last
+    cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, apart = inputs * full
+    cdef Py_ssize_t columns, begin, k, block, blocks, row, end, panels
+    cdef soon_t soon = soon_nothing()
+    cdef const real *later
+    cdef bint few = rows <= FEW_ROWS, last
+    cdef bint far = few and inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
     while panel < panel_end:
-        panels = min(panel_end - panel, GROUP_PANELS)
+        panels = min(panel_end - panel, GROUP_PANELS // 2 if few else GROUP_PANELS)
+        columns = min(inputs - panel * full, panels * full)
         begin = 0
         while begin < outputs:
             k = min(outputs - begin, FEATURE_BLOCK)
             last = begin + k == outputs
-            apart = (k + full - 1) // full * full * full
-            for i in range(panels):
-                first = (panel + i) * full
-                pack_transposed(scratch + i * apart,
-                                weight + begin * inputs + first * full, inputs,
-                                min(inputs - first, full), k)
+            pack_transposed(scratch, weight + begin * inputs + panel * full * full, inputs, columns,
+                            k)
+            later = NULL
+            if far and not last:
+                later = weight + (begin + k) * inputs + panel * full * full
+            elif far and panel + panels < panel_end:
+                later = weight + (panel + panels) * full * full
             blocks = blocks_of(rows, k * sizeof(real))
             row = 0
             for block in range(blocks):
                 end = rows * (block + 1) // blocks
-                product(end - row, min(inputs - panel * full, panels * full), k,
-                        dz + row * ldz + begin, ldz, 1, False, <const real *>scratch, full, apart,
+                if later != NULL and block == blocks - 1:
+                    soon = soon_panels(later, 3 * apart, columns, (k + 3 * full - 1) // (3 * full),
+                                       end - row, columns, k, apart, 2 * apart)
+                product(end - row, columns, k, dz + row * ldz + begin, ldz, 1, False,
+                        <const real *>scratch, full, transposed_panel(dx, k),
                         dx + row * lddx + panel * full, lddx, full, begin > 0, NULL, False,
-                        gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg)
+                        gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg,
+                        &soon)
                 row = end
             begin += k
         panel += panels
@@ -338,25 +392,31 @@ cdef void dense_backward_input(
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
-    real *scratch,
+    real *scratch, const real *later, Py_ssize_t later_panel, Py_ssize_t second, Py_ssize_t third,
 ) noexcept nogil:
     """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for a part of a weight.
 
     With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
     blocks give the same bits. `scratch` holds ROW_BLOCK rows of these inputs: walking down a few
     columns of x misses every near cache where rows are long, so they are copied together first.
+    What is worked on `later`, this part of another array in panels and of two more, `second` and
+    `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
     """
     cdef Py_ssize_t full = columns_of(dweight)
     cdef Py_ssize_t begin = 0, k
+    cdef soon_t soon = soon_nothing()
     cdef bint far
     while True:
         k = min(rows - begin, ROW_BLOCK)
         far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
         if far:
             pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
+        if later != NULL and begin + k >= rows:
+            soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
+                               outputs, k, second, third)
         product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
                 dz + begin * ldz, ldz, full, dweight, full, dweight_panel, accumulate or begin > 0,
-                NULL, False, NULL, 0)
+                NULL, False, NULL, 0, &soon)
         begin += k
         if begin >= rows:
             return
@@ -369,10 +429,11 @@ cdef void dense_backward_bias(
     """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one."""
     cdef real one = 1
     cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
+    cdef soon_t nothing = soon_nothing()
     while True:
         k = min(rows - begin, ROW_BLOCK)
         product(1, outputs, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
-                accumulate or begin > 0, NULL, False, NULL, 0)
+                accumulate or begin > 0, NULL, False, NULL, 0, &nothing)
         begin += k
         if begin >= rows:
             return

@@ -55,35 +55,65 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
     return (left + parts - 1) / parts;
 }
 
-/* No processor foresees which panels come next, so the tiles of one width share their lines out and
-   bring them near (into the second cache) while they work, a line every few turns: without it every
-   first tile of a width waits for its weights, up to a fifth of the time where blocks of rows are
-   small. */
+/* No processor foresees which panels come next, nor what is worked on after a product, so its tiles
+   share those lines out and bring them near (into the second cache) while they work, three in every
+   few turns: without it whatever comes next is waited for, up to a fifth of the time where blocks of
+   rows are small. The lines lie in runs; a tile brings a part of one of them, in three parts at a
+   time, or the same part of three of them. */
 typedef struct {
-    const char *line; /* the next to bring */
-    ptrdiff_t step;   /* bytes from line to line */
-    ptrdiff_t rests;  /* turns whose number has one of these bits bring none; below 0: none does */
-    ptrdiff_t lines;  /* of a tile; of no further tile: 0 */
-    ptrdiff_t each;   /* tiles for a panel */
-    ptrdiff_t left;   /* of these */
-    ptrdiff_t skip;   /* bytes from where a panel's lines end to where the next one's begin */
+    const char *line;  /* the next to bring */
+    ptrdiff_t step;    /* bytes from line to line */
+    ptrdiff_t second;  /* bytes from there to the two others that are brought along */
+    ptrdiff_t third;
+    ptrdiff_t rests;   /* turns whose number has one of these bits bring none; below 0: none does */
+    ptrdiff_t lines;   /* of a tile, one after the other */
+    ptrdiff_t each;    /* tiles for a run */
+    ptrdiff_t left;    /* of these */
+    ptrdiff_t skip;    /* bytes from where a run's lines end to where the next one's begin */
+    ptrdiff_t runs;    /* not brought yet; 0: nothing is brought any more */
 } soon_t;
 
 static inline soon_t soon_nothing(void)
 {
-    const soon_t soon = {NULL, 0, -1, 0, 1, 1, 0};
+    const soon_t soon = {NULL, 0, 0, 0, -1, 0, 1, 1, 0, 0};
     return soon;
 }
 
-/* The lines of some panels of k rows. */
-static inline soon_t soon_panels(const void *next, ptrdiff_t panel_bytes, ptrdiff_t k,
-                                 ptrdiff_t panels, ptrdiff_t tiles)
+/* Rests between turns as long as all lines get their turn. */
+static inline ptrdiff_t soon_rests(ptrdiff_t lines, ptrdiff_t turns)
 {
-    const ptrdiff_t each = (tiles + panels - 1) / panels, lines = (k + each - 1) / each;
-    soon_t soon = {next, PANEL_BYTES, 0, lines, each, each,
-                   panel_bytes - each * lines * PANEL_BYTES};
-    for (ptrdiff_t every = 2; every <= MOST_RESTS && every * lines <= k; every *= 2)
-        soon.rests = every - 1;
+    ptrdiff_t rests = 0;
+    for (ptrdiff_t every = 2; every <= MOST_RESTS && every * lines <= turns; every *= 2)
+        rests = every - 1;
+    return rests;
+}
+
+/* Runs of so many lines, a run's begin `apart` bytes from the next one's, for tiles of so many
+   turns. Runs of which `second` and `third` bytes further on another one lies are brought with it;
+   0: there is none. */
+static inline soon_t soon_runs(const void *next, ptrdiff_t lines, ptrdiff_t apart, ptrdiff_t runs,
+                               ptrdiff_t tiles, ptrdiff_t turns, ptrdiff_t second, ptrdiff_t third)
+{
+    const ptrdiff_t each = tiles > runs ? tiles / runs : 1;
+    soon_t soon = {next, PANEL_BYTES, second, third, 0, (lines + each - 1) / each, each, each, 0,
+                   runs};
+    ptrdiff_t at_a_time = soon.lines;
+    if (!second && !third) {
+        at_a_time = (soon.lines + 2) / 3;
+        soon.second = at_a_time * PANEL_BYTES;
+        soon.third = 2 * soon.second;
+    }
+    soon.rests = soon_rests(at_a_time, turns);
+    soon.skip = apart - each * soon.lines * PANEL_BYTES;
+    return soon;
+}
+
+/* The lines of k rows that lie `step` bytes from each other, by one tile. */
+static inline soon_t soon_rows(const void *next, ptrdiff_t step, ptrdiff_t k)
+{
+    const ptrdiff_t at_a_time = (k + 2) / 3;
+    const soon_t soon = {next, step, at_a_time * step, 2 * at_a_time * step,
+                         soon_rests(at_a_time, k), k, 1, 1, 0, 1};
     return soon;
 }
 
@@ -94,6 +124,7 @@ static inline void soon_on(soon_t *soon)
     if (--soon->left == 0) {
         soon->line += soon->skip;
         soon->left = soon->each;
+        if (--soon->runs == 0) soon->rests = -1;
     }
 }
 
@@ -113,8 +144,7 @@ static inline void soon_on(soon_t *soon)
                               ptrdiff_t a_row, ptrdiff_t a_k, const T *b, ptrdiff_t b_k,           \
                               ptrdiff_t b_panel, T *c, ptrdiff_t ldc, ptrdiff_t c_panel,           \
                               int accumulate, const T *bias, int relu, const T *gate,              \
-                              ptrdiff_t ldg, const char *line, ptrdiff_t line_step,                \
-                              ptrdiff_t rests)                                                     \
+                              ptrdiff_t ldg, const soon_t *soon)                                   \
     {                                                                                              \
         vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
         if (k >= LONG_CHAIN)                                                                       \
@@ -123,15 +153,21 @@ static inline void soon_on(soon_t *soon)
                     __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vec_set_##S(0);                   \
-        if (rests < 0) /* a loop of its own, for the other one is short of registers */            \
+        if (soon->rests < 0) /* a loop of its own: the other one is short of registers */          \
             for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) { TURN(S) }                      \
-        else                                                                                       \
+        else {                                                                                     \
+            const char *line = soon->line;                                                         \
+            const ptrdiff_t step = soon->step, second = soon->second, third = soon->third;         \
+            const ptrdiff_t rests = soon->rests;                                                   \
             for (ptrdiff_t p = 0; p < k; p++, a += a_k, b += b_k) {                                \
                 TURN(S)                                                                            \
                 if (p & rests) continue;                                                           \
                 __builtin_prefetch(line, 0, 2);                                                    \
-                line += line_step;                                                                 \
+                __builtin_prefetch(line + second, 0, 2);                                           \
+                __builtin_prefetch(line + third, 0, 2);                                            \
+                line += step;                                                                      \
             }                                                                                      \
+        }                                                                                          \
         UNROLL for (int v = 0; v < vectors; v++) {                                                 \
             const ptrdiff_t column = v * VEC_LANES_##S;                                            \
             T *out = c + IN_PANELS(v, VEC_LANES_##S, c_panel);                                     \
@@ -153,23 +189,22 @@ static inline void soon_on(soon_t *soon)
 #define DEFINE_COLUMN(S, H, T)                                                                     \
     /* All rows of c past some vectors of b (0: half a one), in tiles of even height. Of a         \
      * `packed` left operand (gemm_pack) a_row and a_k say nothing. `next` is the panel that comes \
-     * next (NULL: none). */                                                                       \
+     * next (NULL: none); without one the tiles bring what the caller says, and he goes on. */     \
     static void gemm_column_##S(ptrdiff_t rows, int vectors, ptrdiff_t k, const T *a,              \
                                 ptrdiff_t a_row, ptrdiff_t a_k, int packed, const T *b,            \
                                 ptrdiff_t b_k, ptrdiff_t b_panel, T *c, ptrdiff_t ldc,             \
                                 ptrdiff_t c_panel, int accumulate, const T *bias, int relu,        \
-                                const T *gate, ptrdiff_t ldg, const T *next)                       \
+                                const T *gate, ptrdiff_t ldg, const T *next, soon_t *later)        \
     {                                                                                              \
         ptrdiff_t tiles = tiles_of(rows, vectors < 2 && !packed ? TALL_ROWS : TILE_ROWS);          \
         const int streams = b_k == PANEL_BYTES / sizeof(T);                                        \
-        soon_t soon = soon_nothing();                                                              \
-        if (next && tiles && k >= LONG_CHAIN) {                                                    \
-            if (streams)                                                                           \
-                soon = soon_panels(next, b_panel * (ptrdiff_t)sizeof(T), k, PANELS_OF(vectors),    \
-                                   tiles);                                                         \
-            else if (PANELS_OF(vectors) == 1) /* the first tile brings the rows' next lines */     \
-                soon.line = (const char *)next, soon.step = b_k * (ptrdiff_t)sizeof(T),            \
-                soon.rests = 0;                                                                    \
+        soon_t panels, *soon = later;                                                              \
+        if (next && tiles && k >= LONG_CHAIN && (streams || PANELS_OF(vectors) == 1)) {            \
+            panels = streams                                                                       \
+                ? soon_runs(next, k, b_panel * (ptrdiff_t)sizeof(T), PANELS_OF(vectors), tiles, k, \
+                            0, 0)                                                                  \
+                : soon_rows(next, b_k * (ptrdiff_t)sizeof(T), k);                                  \
+            soon = &panels;                                                                        \
         }                                                                                          \
         for (; tiles; tiles--) {                                                                   \
             const int height = (int)even_part(rows, tiles);                                        \
@@ -183,8 +218,8 @@ static inline void soon_on(soon_t *soon)
             a += height * (packed ? k : a_row);                                                    \
             c += height * ldc;                                                                     \
             if (gate) gate += height * ldg;                                                        \
-            if (soon.lines) soon_on(&soon);                                                        \
-            else soon.rests = -1;                                                                  \
+            if (soon->runs) soon_on(soon);                                                         \
+            else soon = later;                                                                     \
             rows -= height;                                                                        \
         }                                                                                          \
     }
@@ -272,7 +307,7 @@ static inline void soon_on(soon_t *soon)
 #define TILE_CASE(S, R, V)                                                                         \
     case (R) * 8 + (V):                                                                            \
         tile_##S(R, V ? V : 1, k, a, row, step, b, b_k, b_panel, c, ldc, c_panel, accumulate,      \
-                 bias, relu, gate, ldg, soon.line, soon.step, soon.rests);                         \
+                 bias, relu, gate, ldg, soon);                                                     \
         break;
 
 #if TILE_VECTORS == 4
