@@ -43,7 +43,6 @@ static void report(const char *name, const void *data, size_t size)
         static T x[POINTS], s[POINTS], y[POINTS];                                                  \
         enum { PANEL = PANEL_BYTES / sizeof(T) };                                                  \
         const int step = TILE_VECTORS * VEC_LANES_##S;                                             \
-        soon_t nothing = soon_nothing();                                                           \
         for (int i = 0; i < ROWS * DEPTH; i++) a[i] = (T)(scale_##S * draw());                     \
         for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = (T)draw();                                \
         for (int i = 0; i < COLUMNS; i++) bias[i] = (T)(scale_##S * draw());                       \
@@ -53,7 +52,7 @@ static void report(const char *name, const void *data, size_t size)
                 gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1, 0,                         \
                               b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,     \
                               c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,                 \
-                              rows % 3 ? NULL : gate + j, COLUMNS, NULL, &nothing);                \
+                              rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);           \
             report("tile " #S, c, sizeof c);                                                       \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \

@@ -18,7 +18,7 @@ cdef extern from "gemm_tile.h" nogil:
     ctypedef struct soon_t:
         pass
     Py_ssize_t tiles_of(Py_ssize_t rows, int most) noexcept
-    soon_t soon_nothing() noexcept
+    soon_t soon_nothing
     soon_t soon_runs(
         const void *next, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t runs, Py_ssize_t tiles,
         Py_ssize_t turns, Py_ssize_t second, Py_ssize_t third) noexcept
@@ -193,7 +193,6 @@ cdef void dense_forward(
     cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
     cdef const real *left
-    cdef soon_t nothing = soon_nothing()
     cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
     weight += panel_begin * full * inputs
     out += panel_begin * full
@@ -214,7 +213,7 @@ cdef void dense_forward(
                 pack(end - row, k, scratch, left, ldx, 1)
             product(end - row, columns, k, <const real *>scratch if packed else left, ldx, 1,
                     packed, weight + begin * full, full, full * inputs, out + row * ldo, ldo, full,
-                    begin > 0, bias if last else NULL, relu and last, NULL, 0, &nothing)
+                    begin > 0, bias if last else NULL, relu and last, NULL, 0, &soon_nothing)
             row = end
         begin += k
         if last:
@@ -279,7 +278,6 @@ cdef void dense_turned(
     is the same sum the other way round.
     """
     cdef Py_ssize_t full = columns_of(out), first = 0, count, output, row
-    cdef soon_t nothing = soon_nothing()
     while first < outputs:
         count = min(outputs - first, full)
         if bias != NULL:
@@ -287,7 +285,7 @@ cdef void dense_turned(
                 for row in range(rows):
                     out[output * ldo + row] = bias[first + output]
         product(count, rows, inputs, weight, 1, full, False, x, ldx, full, out, ldo, full,
-                bias != NULL, NULL, relu, NULL, 0, &nothing)
+                bias != NULL, NULL, relu, NULL, 0, &soon_nothing)
         first += count
         weight += full * inputs
         out += full * ldo
@@ -354,9 +352,9 @@ cdef void dense_backward_input(
     """
     cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, apart = inputs * full
     cdef Py_ssize_t columns, begin, k, block, blocks, row, end, panels
-    cdef soon_t soon = soon_nothing()
+    cdef soon_t soon
     cdef const real *later
-    cdef bint few = rows <= FEW_ROWS, last
+    cdef bint few = rows <= FEW_ROWS, last, near
     cdef bint far = few and inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
     while panel < panel_end:
         panels = min(panel_end - panel, GROUP_PANELS // 2 if few else GROUP_PANELS)
@@ -376,14 +374,15 @@ cdef void dense_backward_input(
             row = 0
             for block in range(blocks):
                 end = rows * (block + 1) // blocks
-                if later != NULL and block == blocks - 1:
+                near = later != NULL and block == blocks - 1
+                if near:
                     soon = soon_panels(later, 3 * apart, columns, (k + 3 * full - 1) // (3 * full),
                                        end - row, columns, k, apart, 2 * apart)
                 product(end - row, columns, k, dz + row * ldz + begin, ldz, 1, False,
                         <const real *>scratch, full, transposed_panel(dx, k),
                         dx + row * lddx + panel * full, lddx, full, begin > 0, NULL, False,
                         gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg,
-                        &soon)
+                        &soon if near else &soon_nothing)
                 row = end
             begin += k
         panel += panels
@@ -404,19 +403,20 @@ cdef void dense_backward_weight(
     """
     cdef Py_ssize_t full = columns_of(dweight)
     cdef Py_ssize_t begin = 0, k
-    cdef soon_t soon = soon_nothing()
-    cdef bint far
+    cdef soon_t soon
+    cdef bint far, near
     while True:
         k = min(rows - begin, ROW_BLOCK)
         far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
         if far:
             pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
-        if later != NULL and begin + k >= rows:
+        near = later != NULL and begin + k >= rows
+        if near:
             soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
                                outputs, k, second, third)
         product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
                 dz + begin * ldz, ldz, full, dweight, full, dweight_panel, accumulate or begin > 0,
-                NULL, False, NULL, 0, &soon)
+                NULL, False, NULL, 0, &soon if near else &soon_nothing)
         begin += k
         if begin >= rows:
             return
@@ -429,11 +429,10 @@ cdef void dense_backward_bias(
     """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one."""
     cdef real one = 1
     cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
-    cdef soon_t nothing = soon_nothing()
     while True:
         k = min(rows - begin, ROW_BLOCK)
         product(1, outputs, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
-                accumulate or begin > 0, NULL, False, NULL, 0, &nothing)
+                accumulate or begin > 0, NULL, False, NULL, 0, &soon_nothing)
         begin += k
         if begin >= rows:
             return

@@ -73,11 +73,8 @@ typedef struct {
     ptrdiff_t runs;    /* not brought yet; 0: nothing is brought any more */
 } soon_t;
 
-static inline soon_t soon_nothing(void)
-{
-    const soon_t soon = {NULL, 0, 0, 0, -1, 0, 1, 1, 0, 0};
-    return soon;
-}
+/* Nothing; never written to. */
+static soon_t soon_nothing = {NULL, 0, 0, 0, -1, 0, 1, 1, 0, 0};
 
 /* Rests between turns as long as all lines get their turn. */
 static inline ptrdiff_t soon_rests(ptrdiff_t lines, ptrdiff_t turns)
