@@ -104,7 +104,7 @@ CASES = {
     "wide-float64": Case([Dense(490, "tanh"), Dense(1)], 100, 200, 100, task="regression",
                          dtype="float64"),
     # Large weights: what comes next is brought near, and the last block of one has few outputs.
-    "far": Case([Dense(700, "relu"), Dense(1027, "relu"), Dense(7)], 37, 90, 45),
+    "far": Case([Dense(1500, "relu"), Dense(1027, "relu"), Dense(7)], 37, 90, 45),
     # Narrow layers: predictions are made on turned rows.
     "narrow": Case([Dense(20, "tanh"), Dense(5, "elu"), Dense(1)], 91, 1000, 520, task="binary"),
     "narrow-float64": Case([Dense(25, "gelu"), Dense(3)], 91, 1000, 520, dtype="float64"),
