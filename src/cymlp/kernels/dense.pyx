@@ -339,6 +339,32 @@ cdef inline void pack_transposed(
                             min(count - i * full, full))
 
 
+cdef inline void transposed_product(
+    real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *packed,
+    const real *gate, Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k,
+    bint accumulate, const real *later, Py_ssize_t panel,
+) noexcept nogil:
+    """All rows times a packed block of a weight.
+
+    The block of which `later` is the first line, with `panel` elements from panel to panel of
+    outputs, is brought near with the last rows; NULL: none is.
+    """
+    cdef Py_ssize_t full = columns_of(dx), blocks = blocks_of(rows, k * sizeof(real))
+    cdef Py_ssize_t row = 0, block, end
+    cdef soon_t soon
+    cdef bint near
+    for block in range(blocks):
+        end = rows * (block + 1) // blocks
+        near = later != NULL and block == blocks - 1
+        if near:
+            soon = soon_panels(later, 3 * panel, columns, (k + 3 * full - 1) // (3 * full),
+                               end - row, columns, k, panel, 2 * panel)
+        product(end - row, columns, k, dz + row * ldz, ldz, 1, False, packed, full,
+                transposed_panel(dx, k), dx + row * lddx, lddx, full, accumulate, NULL, False,
+                NULL if gate == NULL else gate + row * ldg, ldg, &soon if near else &soon_nothing)
+        row = end
+
+
 cdef void dense_backward_input(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *weight,
     const real *gate, Py_ssize_t ldg, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
@@ -350,40 +376,27 @@ cdef void dense_backward_input(
     `scratch` holds GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as there are: one block
     of the transposed weight. Of a large weight the next block is brought near meanwhile.
     """
-    cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, apart = inputs * full
-    cdef Py_ssize_t columns, begin, k, block, blocks, row, end, panels
-    cdef soon_t soon
+    cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, begin, k, panels, columns, first
     cdef const real *later
-    cdef bint few = rows <= FEW_ROWS, last, near
+    cdef bint few = rows <= FEW_ROWS, last
     cdef bint far = few and inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
     while panel < panel_end:
         panels = min(panel_end - panel, GROUP_PANELS // 2 if few else GROUP_PANELS)
-        columns = min(inputs - panel * full, panels * full)
+        first = panel * full
+        columns = min(inputs - first, panels * full)
         begin = 0
         while begin < outputs:
             k = min(outputs - begin, FEATURE_BLOCK)
             last = begin + k == outputs
-            pack_transposed(scratch, weight + begin * inputs + panel * full * full, inputs, columns,
-                            k)
+            pack_transposed(scratch, weight + begin * inputs + first * full, inputs, columns, k)
             later = NULL
             if far and not last:
-                later = weight + (begin + k) * inputs + panel * full * full
+                later = weight + (begin + k) * inputs + first * full
             elif far and panel + panels < panel_end:
-                later = weight + (panel + panels) * full * full
-            blocks = blocks_of(rows, k * sizeof(real))
-            row = 0
-            for block in range(blocks):
-                end = rows * (block + 1) // blocks
-                near = later != NULL and block == blocks - 1
-                if near:
-                    soon = soon_panels(later, 3 * apart, columns, (k + 3 * full - 1) // (3 * full),
-                                       end - row, columns, k, apart, 2 * apart)
-                product(end - row, columns, k, dz + row * ldz + begin, ldz, 1, False,
-                        <const real *>scratch, full, transposed_panel(dx, k),
-                        dx + row * lddx + panel * full, lddx, full, begin > 0, NULL, False,
-                        gate + row * ldg + panel * full if last and gate != NULL else NULL, ldg,
-                        &soon if near else &soon_nothing)
-                row = end
+                later = weight + (first + panels * full) * full
+            transposed_product(dx + first, lddx, dz + begin, ldz, <const real *>scratch,
+                               gate + first if last and gate != NULL else NULL, ldg, rows, columns,
+                               k, begin > 0, later, inputs * full)
             begin += k
         panel += panels
 

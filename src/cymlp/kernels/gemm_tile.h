@@ -57,8 +57,8 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 
 /* No processor foresees which panels come next, nor what is worked on after a product, so its tiles
    share those lines out and bring them near (into the second cache) while they work, three in every
-   few turns: without it whatever comes next is waited for, up to a fifth of the time where blocks of
-   rows are small. The lines lie in runs; a tile brings a part of one of them, in three parts at a
+   few turns: without it whatever comes next is waited for, up to a fifth of the time where blocks
+   of rows are small. The lines lie in runs; a tile brings a part of one of them, in three parts at a
    time, or the same part of three of them. */
 typedef struct {
     const char *line;  /* the next to bring */
