@@ -36,8 +36,8 @@ cdef enum:
     STEP_GRAIN = 1_000_000
     # Multiply-adds of a call, about a microsecond, for which letting go of the GIL does not pay.
     SHORT = 100_000
-    # Larger ones, with their states, are far away when the step comes to them. Smaller ones are in a
-    # cache often enough for it to cost more than it gains to bring them near (9 MiB: 1.02).
+    # Parameters and states of more bytes are far away when their step comes. Fewer are in a cache
+    # often enough for it to cost more than it gains to bring them near (9 MiB: 1.02).
     FAR_ARENA = 16 << 20
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 

@@ -54,9 +54,6 @@ cdef extern from "transpose.h" nogil:
     void transpose_block_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
     void transpose_block_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
 
-cdef extern from *:
-    void prefetch "__builtin_prefetch"(const void *place) noexcept nogil
-
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 128         # a chain over the rows of a batch is cut here

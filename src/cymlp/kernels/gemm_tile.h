@@ -85,9 +85,9 @@ static inline ptrdiff_t soon_rests(ptrdiff_t lines, ptrdiff_t turns)
     return rests;
 }
 
-/* Runs of so many lines, a run's begin `apart` bytes from the next one's, for tiles of so many
-   turns. Runs of which `second` and `third` bytes further on another one lies are brought with it;
-   0: there is none. */
+/* Runs of so many lines, `apart` bytes from start to start, for tiles of so many
+   turns. With each run two others come that lie `second` and `third` bytes further; 0: there is
+   none. */
 static inline soon_t soon_runs(const void *next, ptrdiff_t lines, ptrdiff_t apart, ptrdiff_t runs,
                                ptrdiff_t tiles, ptrdiff_t turns, ptrdiff_t second, ptrdiff_t third)
 {
@@ -216,7 +216,7 @@ static inline void soon_on(soon_t *soon)
             c += height * ldc;                                                                     \
             if (gate) gate += height * ldg;                                                        \
             if (soon->runs) soon_on(soon);                                                         \
-            else soon = later;                                                                     \
+            if (!soon->runs) soon = later;                                                         \
             rows -= height;                                                                        \
         }                                                                                          \
     }
