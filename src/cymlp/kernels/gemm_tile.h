@@ -85,9 +85,8 @@ static inline ptrdiff_t soon_rests(ptrdiff_t lines, ptrdiff_t turns)
     return rests;
 }
 
-/* Runs of so many lines, `apart` bytes from start to start, for tiles of so many
-   turns. With each run two others come that lie `second` and `third` bytes further; 0: there is
-   none. */
+/* Runs of so many lines, `apart` bytes from start to start, for tiles of so many turns. With each
+   run two others come that lie `second` and `third` bytes further; 0: there is none. */
 static inline soon_t soon_runs(const void *next, ptrdiff_t lines, ptrdiff_t apart, ptrdiff_t runs,
                                ptrdiff_t tiles, ptrdiff_t turns, ptrdiff_t second, ptrdiff_t third)
 {
