@@ -27,11 +27,9 @@ int operations_of_a_round(void)
 /* The sum of all lanes is returned so that no compiler leaves the work out. */
 double multiply_add(long rounds, ELEMENT factor, ELEMENT addend)
 {
-    vector chains[CHAINS], factors, addends;
-    for (int lane = 0; lane < LANES; lane++) {
-        factors[lane] = factor;
-        addends[lane] = addend;
-    }
+    /* Not lane by lane, which leaves a factor in memory, and at a wrong alignment it is late. */
+    const vector factors = (vector){0} + factor, addends = (vector){0} + addend;
+    vector chains[CHAINS];
     for (int chain = 0; chain < CHAINS; chain++)
         chains[chain] = addends * (ELEMENT)chain;
     for (long round = 0; round < rounds; round++)
