@@ -49,7 +49,7 @@ static void report(const char *name, const void *data, size_t size)
         for (int i = 0; i < ROWS * COLUMNS; i++) gate[i] = (T)(scale_##S * draw());                \
         for (int rows = 1; rows <= ROWS; rows++) {                                                 \
             for (int j = 0; j < COLUMNS; j += step) /* b in panels */                              \
-                gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, 1, 0,                         \
+                gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, BY_ROWS,                      \
                               b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,     \
                               c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,                 \
                               rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);           \

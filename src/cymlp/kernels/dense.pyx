@@ -15,6 +15,9 @@ cdef extern from "gemm_tile.h" nogil:
         TILE_VECTORS
         VEC_BYTES
         NARROW_BYTES
+        BY_ROWS
+        BY_COLUMNS
+        PACKED
     ctypedef struct soon_t:
         pass
     Py_ssize_t tiles_of(Py_ssize_t rows, int most) noexcept
@@ -23,15 +26,15 @@ cdef extern from "gemm_tile.h" nogil:
         const void *next, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t runs, Py_ssize_t tiles,
         Py_ssize_t turns, Py_ssize_t second, Py_ssize_t third) noexcept
     void gemm_column_f32(
-        Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t a_row,
-        Py_ssize_t a_k, bint packed, const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c,
-        Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu,
-        const float *gate, Py_ssize_t ldg, const float *next, soon_t *later) noexcept
+        Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t lda, int left,
+        const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c, Py_ssize_t ldc,
+        Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu, const float *gate,
+        Py_ssize_t ldg, const float *next, soon_t *later) noexcept
     void gemm_column_f64(
-        Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t a_row,
-        Py_ssize_t a_k, bint packed, const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c,
-        Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu,
-        const double *gate, Py_ssize_t ldg, const double *next, soon_t *later) noexcept
+        Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t lda, int left,
+        const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c, Py_ssize_t ldc,
+        Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu, const double *gate,
+        Py_ssize_t ldg, const double *next, soon_t *later) noexcept
     void gemm_blank_f32(Py_ssize_t rows, int vectors, float *c, Py_ssize_t ldc) noexcept
     void gemm_blank_f64(Py_ssize_t rows, int vectors, double *c, Py_ssize_t ldc) noexcept
     void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
@@ -76,10 +79,9 @@ cdef inline Py_ssize_t blocks_of(Py_ssize_t rows, Py_ssize_t row_bytes) noexcept
 
 
 cdef inline void product(
-    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t a_row,
-    Py_ssize_t a_k, bint packed, const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c,
-    Py_ssize_t ldc, Py_ssize_t c_panel, bint accumulate, const real *bias, bint relu,
-    const real *gate, Py_ssize_t ldg, soon_t *later,
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda, int left,
+    const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
+    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, soon_t *later,
 ) noexcept nogil:
     """Some columns of a product: all rows pass a tile's width of them, then the next.
 
@@ -104,11 +106,11 @@ cdef inline void product(
         right = b + column // full * b_panel + column % full
         out = c + column // full * c_panel + column % full
         if real is float:
-            gemm_column_f32(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
+            gemm_column_f32(rows, vectors, k, a, lda, left, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
                             NULL if gate == NULL else gate + column, ldg, next, later)
         else:
-            gemm_column_f64(rows, vectors, k, a, a_row, a_k, packed, right, b_k, b_panel, out, ldc,
+            gemm_column_f64(rows, vectors, k, a, lda, left, right, b_k, b_panel, out, ldc,
                             c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
                             NULL if gate == NULL else gate + column, ldg, next, later)
         column += width
@@ -208,9 +210,10 @@ cdef void dense_forward(
             left = x + row * ldx + begin
             if packed:
                 pack(end - row, k, scratch, left, ldx, 1)
-            product(end - row, columns, k, <const real *>scratch if packed else left, ldx, 1,
-                    packed, weight + begin * full, full, full * inputs, out + row * ldo, ldo, full,
-                    begin > 0, bias if last else NULL, relu and last, NULL, 0, &soon_nothing)
+            product(end - row, columns, k, <const real *>scratch if packed else left, ldx,
+                    PACKED if packed else BY_ROWS, weight + begin * full, full, full * inputs,
+                    out + row * ldo, ldo, full, begin > 0, bias if last else NULL, relu and last,
+                    NULL, 0, &soon_nothing)
             row = end
         begin += k
         if last:
@@ -281,7 +284,7 @@ cdef void dense_turned(
             for output in range(count):
                 for row in range(rows):
                     out[output * ldo + row] = bias[first + output]
-        product(count, rows, inputs, weight, 1, full, False, x, ldx, full, out, ldo, full,
+        product(count, rows, inputs, weight, full, BY_COLUMNS, x, ldx, full, out, ldo, full,
                 bias != NULL, NULL, relu, NULL, 0, &soon_nothing)
         first += count
         weight += full * inputs
@@ -356,7 +359,7 @@ cdef inline void transposed_product(
         if near:
             soon = soon_panels(later, 3 * panel, columns, (k + 3 * full - 1) // (3 * full),
                                end - row, columns, k, panel, 2 * panel)
-        product(end - row, columns, k, dz + row * ldz, ldz, 1, False, packed, full,
+        product(end - row, columns, k, dz + row * ldz, ldz, BY_ROWS, packed, full,
                 transposed_panel(dx, k), dx + row * lddx, lddx, full, accumulate, NULL, False,
                 NULL if gate == NULL else gate + row * ldg, ldg, &soon if near else &soon_nothing)
         row = end
@@ -424,9 +427,10 @@ cdef void dense_backward_weight(
         if near:
             soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
                                outputs, k, second, third)
-        product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, 1, ldx, far,
-                dz + begin * ldz, ldz, full, dweight, full, dweight_panel, accumulate or begin > 0,
-                NULL, False, NULL, 0, &soon if near else &soon_nothing)
+        product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, ldx,
+                PACKED if far else BY_COLUMNS, dz + begin * ldz, ldz, full, dweight, full,
+                dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0,
+                &soon if near else &soon_nothing)
         begin += k
         if begin >= rows:
             return
@@ -441,7 +445,7 @@ cdef void dense_backward_bias(
     cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
     while True:
         k = min(rows - begin, ROW_BLOCK)
-        product(1, outputs, k, &one, 0, 0, False, dz + begin * ldz, ldz, full, dbias, 0, full,
+        product(1, outputs, k, &one, 0, BY_COLUMNS, dz + begin * ldz, ldz, full, dbias, 0, full,
                 accumulate or begin > 0, NULL, False, NULL, 0, &soon_nothing)
         begin += k
         if begin >= rows:
