@@ -34,6 +34,7 @@
 #define FAR_BYTES (VEC_BYTES == 64 ? 256 << 10 : 96 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
 #define TALL_ROWS 12
+#define ROWS_TILES 8 /* so many tiles bring the rows that the next width meets first */
 #define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V)               \
     TILE_CASE(S, 10, V) TILE_CASE(S, 11, V) TILE_CASE(S, 12, V)
 #if VEC_BYTES == PANEL_BYTES
@@ -58,16 +59,15 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 }
 
 /* No processor foresees which panels come next, nor what is worked on after a product, so its tiles
-   share those lines out and bring them near (into the second cache) while they work, six in every
+   share those lines out and bring them near (into the second cache) while they work, eight in every
    few turns: without it whatever comes next is waited for, up to a fifth of the time where blocks
-   of rows are small. The lines lie in runs; a tile brings a part of one of them, in three parts at a
-   time, or the same part of three of them. */
+   of rows are small. The lines lie in runs; a tile brings a part of one of them, in four parts at a
+   time, or the same part of up to four of them. */
 typedef struct {
     const char *line;  /* the next to bring; NULL: none */
     ptrdiff_t step;    /* bytes from line to line */
-    ptrdiff_t second;  /* bytes from there to the two others that are brought along */
-    ptrdiff_t third;
-    ptrdiff_t every;   /* turns, after which twice three of them are brought */
+    ptrdiff_t more[3]; /* bytes from there to the three others that are brought along */
+    ptrdiff_t every;   /* turns, after which twice four of them are brought */
     ptrdiff_t lines;   /* of a tile, one after the other */
     ptrdiff_t each;    /* tiles for a run */
     ptrdiff_t left;    /* of these */
@@ -76,13 +76,19 @@ typedef struct {
 } soon_t;
 
 /* Nothing; never written to. */
-static soon_t soon_nothing = {NULL, 0, 0, 0, PTRDIFF_MAX, 0, 1, 1, 0, 0};
+static soon_t soon_nothing = {NULL, 0, {0, 0, 0}, PTRDIFF_MAX, 0, 1, 1, 0, 0};
 
-/* As rarely as all lines still get their turn, two of them at a time. */
-static inline ptrdiff_t soon_every(ptrdiff_t lines, ptrdiff_t turns)
+/* A tile's lines in four parts at a time, or with three others each, and as rarely as all of them
+   still get their turn, two at a time. */
+static inline void soon_spread(soon_t *soon, ptrdiff_t turns)
 {
-    const ptrdiff_t every = lines ? turns / lines : 1;
-    return every > 1 ? 2 * every : 2;
+    ptrdiff_t *more = soon->more, at_a_time = soon->lines, every;
+    if (!more[0] && !more[1]) {
+        at_a_time = (soon->lines + 3) / 4;
+        for (int i = 0; i < 3; i++) more[i] = (i + 1) * at_a_time * soon->step;
+    }
+    every = at_a_time ? turns / at_a_time : 1;
+    soon->every = every > 1 ? 2 * every : 2;
 }
 
 /* Runs of so many lines, `apart` bytes from start to start, for tiles of so many turns. With each
@@ -90,33 +96,28 @@ static inline ptrdiff_t soon_every(ptrdiff_t lines, ptrdiff_t turns)
 static inline soon_t soon_runs(const void *next, ptrdiff_t lines, ptrdiff_t apart, ptrdiff_t runs,
                                ptrdiff_t tiles, ptrdiff_t turns, ptrdiff_t second, ptrdiff_t third)
 {
-    const ptrdiff_t each = tiles > runs ? tiles / runs : 1;
-    soon_t soon = {next, PANEL_BYTES, second, third, 1, (lines + each - 1) / each, each, each, 0,
-                   runs};
-    ptrdiff_t at_a_time = soon.lines;
-    if (!second && !third) {
-        at_a_time = (soon.lines + 2) / 3;
-        soon.second = at_a_time * PANEL_BYTES;
-        soon.third = 2 * soon.second;
-    }
-    soon.every = soon_every(at_a_time, turns);
-    soon.skip = apart - each * soon.lines * PANEL_BYTES;
+    const ptrdiff_t each = tiles > runs ? tiles / runs : 1, share = (lines + each - 1) / each;
+    soon_t soon = {next, PANEL_BYTES, {second, third, 0}, 0, share, each, each,
+                   apart - each * share * PANEL_BYTES, runs};
+    soon_spread(&soon, turns);
     return soon;
 }
 
-/* The lines of k rows that lie `step` bytes from each other, by one tile. */
-static inline soon_t soon_rows(const void *next, ptrdiff_t step, ptrdiff_t k)
+/* One line, or all of the tile's width, of each of k rows that lie `step` bytes from each other. */
+static inline soon_t soon_rows(const void *next, ptrdiff_t step, ptrdiff_t k, int wide,
+                               ptrdiff_t tiles)
 {
-    const ptrdiff_t at_a_time = (k + 2) / 3;
-    const soon_t soon = {next, step, at_a_time * step, 2 * at_a_time * step,
-                         soon_every(at_a_time, k), k, 1, 1, 0, 1};
+    const ptrdiff_t each = tiles < ROWS_TILES ? tiles : ROWS_TILES;
+    soon_t soon = {next, step, {0, 0, 0}, 0, (k + each - 1) / each, each, each, 0, 1};
+    for (int i = 0; wide && i < 3; i++) soon.more[i] = (i + 1) * PANEL_BYTES;
+    soon_spread(&soon, k);
     return soon;
 }
 
 /* The next tile's share. */
 static inline void soon_on(soon_t *soon)
 {
-    soon->line += soon->lines * PANEL_BYTES;
+    soon->line += soon->lines * soon->step;
     if (--soon->left == 0) {
         soon->line += soon->skip;
         soon->left = soon->each;
@@ -146,8 +147,9 @@ static inline void soon_on(soon_t *soon)
         if (line == NULL) continue;                                                                \
         for (int twice = 0; twice < 2; twice++, line += soon->step) {                              \
             __builtin_prefetch(line, 0, 2);                                                        \
-            __builtin_prefetch(line + soon->second, 0, 2);                                         \
-            __builtin_prefetch(line + soon->third, 0, 2);                                          \
+            __builtin_prefetch(line + soon->more[0], 0, 2);                                        \
+            __builtin_prefetch(line + soon->more[1], 0, 2);                                        \
+            __builtin_prefetch(line + soon->more[2], 0, 2);                                        \
         }                                                                                          \
     }
 
@@ -202,11 +204,11 @@ static inline void soon_on(soon_t *soon)
         ptrdiff_t tiles = tiles_of(rows, vectors < 2 && left != PACKED ? TALL_ROWS : TILE_ROWS);   \
         const int streams = b_k == PANEL_BYTES / sizeof(T);                                        \
         soon_t panels, *soon = later;                                                              \
-        if (next && tiles && k >= LONG_CHAIN && (streams || PANELS_OF(vectors) == 1)) {            \
+        if (next && tiles && k >= LONG_CHAIN) {                                                    \
             panels = streams                                                                       \
                 ? soon_runs(next, k, b_panel * (ptrdiff_t)sizeof(T), PANELS_OF(vectors), tiles, k, \
                             0, 0)                                                                  \
-                : soon_rows(next, b_k * (ptrdiff_t)sizeof(T), k);                                  \
+                : soon_rows(next, b_k * (ptrdiff_t)sizeof(T), k, PANELS_OF(vectors) > 1, tiles);   \
             soon = &panels;                                                                        \
         }                                                                                          \
         for (; tiles; tiles--) {                                                                   \
