@@ -414,23 +414,26 @@ cdef void dense_backward_weight(
     What is worked on `later`, this part of another array in panels and of two more, `second` and
     `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
     """
-    cdef Py_ssize_t full = columns_of(dweight)
-    cdef Py_ssize_t begin = 0, k
+    cdef Py_ssize_t full = columns_of(dweight), lanes = PANEL_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t begin = 0, k, left
     cdef soon_t soon
-    cdef bint far, near
+    cdef bint far
     while True:
         k = min(rows - begin, ROW_BLOCK)
+        left = min(rows - begin - k, ROW_BLOCK)
         far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
         if far:
             pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
-        near = later != NULL and begin + k >= rows
-        if near:
+        soon = soon_nothing
+        if far and left:
+            soon = soon_runs(x + (begin + k) * ldx, (inputs + lanes - 1) // lanes,
+                             ldx * sizeof(real), left, left, k, 0, 0)
+        elif later != NULL and not left:
             soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
                                outputs, k, second, third)
         product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, ldx,
                 PACKED if far else BY_COLUMNS, dz + begin * ldz, ldz, full, dweight, full,
-                dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0,
-                &soon if near else &soon_nothing)
+                dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0, &soon)
         begin += k
         if begin >= rows:
             return
