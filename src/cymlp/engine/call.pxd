@@ -92,7 +92,7 @@ cdef enum:
     # What the dense kernels' scratch memory is made of (kernels/dense.pyx).
     FEATURE_BLOCK = 512
     ROW_BLOCK = 128
-    NEAR_BYTES = 256 << 10
+    NEAR_MOST = 512 << 10
     PACK_PANELS = 60
     GROUP_PANELS = 16
 

@@ -102,7 +102,7 @@ cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) no
         features = min(s.inputs, <Py_ssize_t>FEATURE_BLOCK) * item
         if s.outputs * item < PACK_PANELS * PANEL_BYTES:
             return 0
-        return padded_to(min(rows * features, NEAR_BYTES + features), GRANULE_BYTES)
+        return padded_to(min(rows * features, NEAR_MOST + features), GRANULE_BYTES)
     if s.op == DENSE_BACKWARD_INPUT:    # some panels of the transposed weight
         features = min(padded_to(s.outputs, PANEL_BYTES // item), <Py_ssize_t>FEATURE_BLOCK)
         most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
