@@ -29,6 +29,8 @@
 #define TILE_ROWS 6
 #define ROW_VECTORS 8
 #define ROW_PANELS (ROW_VECTORS * VEC_BYTES / PANEL_BYTES)
+#define AHEAD_PANELS (ROW_PANELS < 4 ? ROW_PANELS : 4)
+#define AHEAD_BYTES 2048
 /* A block of rows of this size is copied together before tiles walk down its columns, a page in
    every few turns: each tile's width reads it again, and those of AVX-512 are four times as wide. */
 #define FAR_BYTES (VEC_BYTES == 64 ? 256 << 10 : 96 << 10)
@@ -243,14 +245,17 @@ static inline void soon_on(soon_t *soon)
     }
 
 #define DEFINE_ROW_TILE(S, T)                                                                      \
-    TILE_INLINE void row_##S(const int vectors, ptrdiff_t k, const T *a, const T *b,               \
-                             ptrdiff_t b_panel, T *c, int accumulate, const T *bias, int relu)     \
+    TILE_INLINE void row_##S(const int vectors, const int ahead, ptrdiff_t k, const T *a,          \
+                             const T *b, ptrdiff_t b_panel, T *c, int accumulate, const T *bias,   \
+                             int relu)                                                             \
     {                                                                                              \
         const int each = PANEL_BYTES / VEC_BYTES;                                                  \
         vec_##S sum[ROW_VECTORS];                                                                  \
         UNROLL for (int v = 0; v < vectors; v++) sum[v] = vec_set_##S(0);                          \
         for (ptrdiff_t p = 0; p < k; p++, b += PANEL_BYTES / sizeof(T)) {                          \
             const vec_##S left = vec_set_##S(a[p]);                                                \
+            UNROLL for (int v = 0; ahead && v < vectors; v += each)                                \
+                __builtin_prefetch((const char *)(b + v / each * b_panel) + AHEAD_BYTES, 0, 2);    \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
                 sum[v] = vec_fma_##S(                                                              \
                     left, vec_load_##S(b + v / each * b_panel + v % each * VEC_LANES_##S),         \
@@ -264,15 +269,21 @@ static inline void soon_on(soon_t *soon)
         }                                                                                          \
     }                                                                                              \
                                                                                                    \
-    /* c (+)= a b + bias for one row and some panels of b, at most ROW_PANELS. */                  \
-    static void row_tile_##S(int panels, ptrdiff_t k, const T *a, const T *b, ptrdiff_t b_panel,   \
-                             T *c, int accumulate, const T *bias, int relu)                        \
+    /* c (+)= a b + bias for one row and some panels of b, at most ROW_PANELS. `ahead` asks for    \
+     * lines of b before they are needed, where these are AHEAD_PANELS. */                         \
+    static void row_tile_##S(int panels, int ahead, ptrdiff_t k, const T *a, const T *b,           \
+                             ptrdiff_t b_panel, T *c, int accumulate, const T *bias, int relu)     \
     {                                                                                              \
+        if (ahead && panels == AHEAD_PANELS) {                                                     \
+            row_##S(AHEAD_PANELS * PANEL_BYTES / VEC_BYTES, 1, k, a, b, b_panel, c, accumulate,    \
+                    bias, relu);                                                                   \
+            return;                                                                                \
+        }                                                                                          \
         switch (panels * PANEL_BYTES / VEC_BYTES) { ROW_VARIANTS(S) }                              \
     }
 
 #define ROW_CASE(S, V)                                                                             \
-    case V: row_##S(V, k, a, b, b_panel, c, accumulate, bias, relu); break;
+    case V: row_##S(V, 0, k, a, b, b_panel, c, accumulate, bias, relu); break;
 #if VEC_BYTES == 64
 #define ROW_VARIANTS(S) ROW_CASE(S, 1) ROW_CASE(S, 2) ROW_CASE(S, 3) ROW_CASE(S, 4)                \
     ROW_CASE(S, 5) ROW_CASE(S, 6) ROW_CASE(S, 7) ROW_CASE(S, 8)
