@@ -5,6 +5,7 @@ the tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_B
 the contract on the bits; everything else may be cut in any way.
 """
 from cymlp.kernels.real cimport real
+from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
 
 cdef extern from "gemm_tile.h" nogil:
     enum:
@@ -52,15 +53,6 @@ cdef extern from "gemm_tile.h" nogil:
 cdef extern from "cache.h" nogil:
     long second_cache_bytes() noexcept
 
-cdef extern from "transpose.h" nogil:
-    enum:
-        BLOCK_F32
-        BLOCK_F64
-    void transpose_4_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
-    void transpose_4_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
-    void transpose_block_f32(float *out, Py_ssize_t ldo, const float *x, Py_ssize_t ldx) noexcept
-    void transpose_block_f64(double *out, Py_ssize_t ldo, const double *x, Py_ssize_t ldx) noexcept
-
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 128         # a chain over the rows of a batch is cut here
@@ -70,13 +62,13 @@ cdef enum:
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
     FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
-    FAR_WEIGHT_BYTES = 2 << 20  # no second cache holds a weight of this size
+    FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
 # So much of an operand stays near while the other one passes: a quarter of the second cache. Where
 # that is 2 MiB (Intel), 512 KiB took 0.95 (mnist, 32 rows) to 0.98 of the time of 256.
 cdef Py_ssize_t near_bytes = min(max(second_cache_bytes() // 4, <long>NEAR_LEAST), <long>NEAR_MOST)
 # Whether a single row's loop asks for lines of a far weight before it needs them: where the second
-# cache is that large, it makes 0.85 of the time (Granite Rapids); on Zen 4 it made 1.15.
+# cache is that large, it makes 0.89 of the time (Granite Rapids); on Zen 4 it made 1.15.
 cdef bint asks_early = near_bytes == NEAR_MOST
 
 
@@ -237,22 +229,6 @@ cdef void dense_forward(
         begin += k
         if last:
             return
-
-
-cdef inline void transpose_block(
-    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx) noexcept nogil:
-    if real is float:
-        transpose_block_f32(out, ldo, x, ldx)
-    else:
-        transpose_block_f64(out, ldo, x, ldx)
-
-
-cdef inline void transpose_4(
-    real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx) noexcept nogil:
-    if real is float:
-        transpose_4_f32(out, ldo, x, ldx)
-    else:
-        transpose_4_f64(out, ldo, x, ldx)
 
 
 cdef void turn_rows(
