@@ -95,6 +95,7 @@ cdef enum:
     NEAR_MOST = 512 << 10
     PACK_PANELS = 60
     GROUP_PANELS = 16
+    SKEW_ROWS = 5
 
 cdef extern from "arithmetic.h" nogil:
     # How the calling thread computes; what a network's calls set returns what was set before.

@@ -106,7 +106,7 @@ cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) no
     if s.op == DENSE_BACKWARD_INPUT:    # some panels of the transposed weight
         features = min(padded_to(s.outputs, PANEL_BYTES // item), <Py_ssize_t>FEATURE_BLOCK)
         most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
-        return features * most
+        return (features + SKEW_ROWS) * most
     if s.op == DENSE_UPDATE:            # the gradient, and the rows of the inputs
         inputs = min(s.inputs, <Py_ssize_t>UNITS_HIGH * UNIT_INPUTS)
         most = min(padded_to(s.outputs * item, PANEL_BYTES), UNITS_WIDE * most)

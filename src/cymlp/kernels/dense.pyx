@@ -61,6 +61,7 @@ cdef enum:
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
+    SKEW_ROWS = 5           # as panels whole pages apart share their places in the first cache
     FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
     FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
@@ -312,9 +313,9 @@ cdef inline void transpose_panel(
 
 
 cdef inline Py_ssize_t transposed_panel(real *unused, Py_ssize_t outputs) noexcept nogil:
-    """The elements of a panel of so many outputs, with whole panels both ways."""
+    """The elements from panel to panel of so many outputs, with whole panels both ways."""
     cdef Py_ssize_t full = columns_of(unused)
-    return (outputs + full - 1) // full * full * full
+    return ((outputs + full - 1) // full * full + SKEW_ROWS) * full
 
 
 cdef inline void pack_transposed(
@@ -323,7 +324,7 @@ cdef inline void pack_transposed(
     """packed (panels of inputs, outputs, a panel) = the transpose of `count` rows of a weight.
 
     The weight, of `inputs` rows, is read as it lies in memory: its padding is taken along with its
-    last columns, and `packed` has room for whole panels both ways.
+    last columns, and `packed` has room for whole panels both ways and SKEW_ROWS in each.
     """
     cdef Py_ssize_t full = columns_of(packed), apart = transposed_panel(packed, outputs)
     cdef Py_ssize_t panel, i
@@ -368,8 +369,9 @@ cdef void dense_backward_input(
     """dx (rows, inputs) = dz (rows, outputs) . weight^T, for the given panels of inputs.
 
     With a `gate` of dx's shape, the output of relu, dx becomes zero where it is not above zero.
-    `scratch` holds GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as there are: one block
-    of the transposed weight. Of a large weight the next block is brought near meanwhile.
+    `scratch` holds GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as there are, with
+    SKEW_ROWS more each: one block of the transposed weight. Of a large weight the next block is
+    brought near meanwhile.
     """
     cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, begin, k, panels, columns, first
     cdef const real *later
@@ -405,12 +407,12 @@ cdef void dense_backward_weight(
 
     With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
     blocks give the same bits. `scratch` holds ROW_BLOCK rows of these inputs: walking down a few
-    columns of x misses every near cache where rows are long, so they are copied together first.
+    columns of x misses every near cache where rows are long, so they are copied together first, and
+    the next ones are brought near meanwhile.
     What is worked on `later`, this part of another array in panels and of two more, `second` and
     `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
     """
-    cdef Py_ssize_t full = columns_of(dweight), lanes = PANEL_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t begin = 0, k, left
+    cdef Py_ssize_t full = columns_of(dweight), begin = 0, k, left
     cdef soon_t soon
     cdef bint far
     while True:
@@ -421,7 +423,7 @@ cdef void dense_backward_weight(
             pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
         soon = soon_nothing
         if far and left:
-            soon = soon_runs(x + (begin + k) * ldx, (inputs + lanes - 1) // lanes,
+            soon = soon_runs(x + (begin + k) * ldx, (inputs + full - 1) // full,
                              ldx * sizeof(real), left, left, k, 0, 0)
         elif later != NULL and not left:
             soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
