@@ -39,7 +39,7 @@ static void report(const char *name, const void *data, size_t size)
     static void check_##S(void)                                                                    \
     {                                                                                              \
         static T a[ROWS * DEPTH], b[DEPTH * COLUMNS], c[ROWS * COLUMNS], bias[COLUMNS];            \
-        static T gate[ROWS * COLUMNS];                                                             \
+        static T gate[ROWS * COLUMNS], turned[DEPTH * ROWS], packed[ROWS * DEPTH];                 \
         static T x[POINTS], s[POINTS], y[POINTS];                                                  \
         enum { PANEL = PANEL_BYTES / sizeof(T) };                                                  \
         const int step = TILE_VECTORS * VEC_LANES_##S;                                             \
@@ -47,12 +47,17 @@ static void report(const char *name, const void *data, size_t size)
         for (int i = 0; i < DEPTH * COLUMNS; i++) b[i] = (T)draw();                                \
         for (int i = 0; i < COLUMNS; i++) bias[i] = (T)(scale_##S * draw());                       \
         for (int i = 0; i < ROWS * COLUMNS; i++) gate[i] = (T)(scale_##S * draw());                \
-        for (int rows = 1; rows <= ROWS; rows++) {                                                 \
+        for (int i = 0; i < ROWS * DEPTH; i++) turned[i] = a[i % ROWS * DEPTH + i / ROWS];         \
+        for (int i = 0; i < 3 * ROWS; i++) { /* every layout of the left operand, every height */  \
+            const int left = i / ROWS, rows = i % ROWS + 1;                                        \
+            const T *const lefts[] = {[BY_ROWS] = a, [BY_COLUMNS] = turned, [PACKED] = packed};    \
+            gemm_pack_##S(rows, DEPTH, packed, a, DEPTH, 1);                                       \
             for (int j = 0; j < COLUMNS; j += step) /* b in panels */                              \
-                gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, BY_ROWS,                      \
-                              b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,     \
-                              c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,                 \
-                              rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);           \
+                gemm_column_##S(rows, TILE_VECTORS, DEPTH, lefts[left],                            \
+                                left == BY_ROWS ? DEPTH : ROWS, left,                              \
+                                b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,   \
+                                c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,               \
+                                rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);         \
             report("tile " #S, c, sizeof c);                                                       \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \
