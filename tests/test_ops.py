@@ -332,6 +332,19 @@ def test_dense(dtype):
             assert_close(g, e, dtype, s, ulps)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inputs", [15, 16, 64, 100, 530])
+def test_gradients_of_few_outputs_are_those_beside_others(inputs, dtype):
+    """However few outputs a weight has, and so whichever way round its gradient is computed."""
+    x, weight, grad = (values(shape, dtype, seed) for seed, shape in enumerate(
+        [(700, inputs), (inputs, 40), (700, 40)]))
+    for rows in (1, 20, 128, 130, 700):     # 700: more than are worked on at a time
+        _, expected, _ = ops.dense_backward(grad[:rows], x[:rows], weight)
+        for outputs in (1, 2, 3, 4, 5, 8, 9, 12, 15, 16):
+            _, got, _ = ops.dense_backward(grad[:rows, :outputs], x[:rows], weight[:, :outputs])
+            assert_same_bits(got, np.ascontiguousarray(expected[:, :outputs]))
+
+
 @given(shape=st.tuples(*[st.sampled_from([0, 1, 3, 16, 17, 65, 300])] * 3),
        dtype=st.sampled_from(DTYPES), layouts=st.tuples(*[INPUTS] * 4),
        out_layouts=st.tuples(*[OUTPUTS] * 4))

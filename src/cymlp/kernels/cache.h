@@ -1,8 +1,12 @@
-/* What the system says of the processor's caches. */
+/* What the system says of the processor's caches, and what follows from it. */
 #ifndef CYMLP_CACHE_H
 #define CYMLP_CACHE_H
 
+#include <stddef.h>
 #include <unistd.h>
+
+/* Limits of near_bytes. */
+enum { NEAR_LEAST = 256 << 10, NEAR_MOST = 512 << 10 };
 
 /* Bytes of a core's second cache; 0 or less where the system does not say. */
 static inline long second_cache_bytes(void)
@@ -13,5 +17,23 @@ static inline long second_cache_bytes(void)
     return 0;
 #endif
 }
+
+/* So much of an operand stays near while the other one passes: a quarter of the second cache. Where
+   that is 2 MiB (Intel), 512 KiB took 0.95 (mnist, 32 rows) to 0.98 of the time of 256. */
+static inline ptrdiff_t near_bytes(void)
+{
+    static ptrdiff_t known; /* asked for once; all threads find the same */
+    ptrdiff_t near = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (near == 0) {
+        near = second_cache_bytes() / 4;
+        near = near < NEAR_LEAST ? NEAR_LEAST : near > NEAR_MOST ? NEAR_MOST : near;
+        __atomic_store_n(&known, near, __ATOMIC_RELAXED);
+    }
+    return near;
+}
+
+/* Whether a single row's loop asks for lines of a far weight before it needs them: where the second
+   cache is that large, it makes 0.89 of the time (Granite Rapids); on Zen 4 it made 1.15. */
+static inline int asks_early(void) { return near_bytes() == NEAR_MOST; }
 
 #endif

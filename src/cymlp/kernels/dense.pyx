@@ -1,158 +1,28 @@
 """Dense layers: forward, gradient by input, gradient by weight and bias, and the weights' layout.
 
-Each product hands tiles of 6 or 12 rows to `gemm_tile.h`; what stands here is the order in which
-the tiles are walked. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of
+What stands here is the order of the products (`gemm.pxd`), and what is laid out anew for them. The
+cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of
 the contract on the bits; everything else may be cut in any way.
 """
+from libc.string cimport memset
+
+from cymlp.kernels.gemm cimport (
+    AHEAD_PANELS, BY_COLUMNS, BY_ROWS, FAR_BYTES, NARROW_BYTES, PACKED, ROW_PANELS, TILE_VECTORS,
+    VEC_BYTES, asks_early, blocks_of, columns_of, pack, product, row_tile, soon_nothing,
+    soon_panels, soon_runs, soon_t)
 from cymlp.kernels.real cimport real
 from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
-
-cdef extern from "gemm_tile.h" nogil:
-    enum:
-        PANEL_BYTES
-        FAR_BYTES
-        ROW_PANELS
-        AHEAD_PANELS
-        TILE_ROWS
-        TILE_VECTORS
-        VEC_BYTES
-        NARROW_BYTES
-        BY_ROWS
-        BY_COLUMNS
-        PACKED
-    ctypedef struct soon_t:
-        pass
-    Py_ssize_t tiles_of(Py_ssize_t rows, int most) noexcept
-    soon_t soon_nothing
-    soon_t soon_runs(
-        const void *next, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t runs, Py_ssize_t tiles,
-        Py_ssize_t turns, Py_ssize_t second, Py_ssize_t third) noexcept
-    void gemm_column_f32(
-        Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t lda, int left,
-        const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c, Py_ssize_t ldc,
-        Py_ssize_t c_panel, bint accumulate, const float *bias, bint relu, const float *gate,
-        Py_ssize_t ldg, const float *next, soon_t *later) noexcept
-    void gemm_column_f64(
-        Py_ssize_t rows, int vectors, Py_ssize_t k, const double *a, Py_ssize_t lda, int left,
-        const double *b, Py_ssize_t b_k, Py_ssize_t b_panel, double *c, Py_ssize_t ldc,
-        Py_ssize_t c_panel, bint accumulate, const double *bias, bint relu, const double *gate,
-        Py_ssize_t ldg, const double *next, soon_t *later) noexcept
-    void gemm_blank_f32(Py_ssize_t rows, int vectors, float *c, Py_ssize_t ldc) noexcept
-    void gemm_blank_f64(Py_ssize_t rows, int vectors, double *c, Py_ssize_t ldc) noexcept
-    void gemm_pack_f32(Py_ssize_t rows, Py_ssize_t k, float *out, const float *a,
-                       Py_ssize_t a_row, Py_ssize_t a_k) noexcept
-    void gemm_pack_f64(Py_ssize_t rows, Py_ssize_t k, double *out, const double *a,
-                       Py_ssize_t a_row, Py_ssize_t a_k) noexcept
-    void row_tile_f32(int panels, bint ahead, Py_ssize_t k, const float *a, const float *b,
-                      Py_ssize_t b_panel, float *c, bint accumulate, const float *bias,
-                      bint relu) noexcept
-    void row_tile_f64(int panels, bint ahead, Py_ssize_t k, const double *a, const double *b,
-                      Py_ssize_t b_panel, double *c, bint accumulate, const double *bias,
-                      bint relu) noexcept
-
-cdef extern from "cache.h" nogil:
-    long second_cache_bytes() noexcept
 
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 128         # a chain over the rows of a batch is cut here
-    NEAR_LEAST = 256 << 10  # limits of `near_bytes`
-    NEAR_MOST = 512 << 10
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
+    TURNING = 16            # what it costs to turn a row of a panel, in multiply-adds
     SKEW_ROWS = 5           # as panels whole pages apart share their places in the first cache
     FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
     FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
-
-# So much of an operand stays near while the other one passes: a quarter of the second cache. Where
-# that is 2 MiB (Intel), 512 KiB took 0.95 (mnist, 32 rows) to 0.98 of the time of 256.
-cdef Py_ssize_t near_bytes = min(max(second_cache_bytes() // 4, <long>NEAR_LEAST), <long>NEAR_MOST)
-# Whether a single row's loop asks for lines of a far weight before it needs them: where the second
-# cache is that large, it makes 0.89 of the time (Granite Rapids); on Zen 4 it made 1.15.
-cdef bint asks_early = near_bytes == NEAR_MOST
-
-
-cdef inline Py_ssize_t columns_of(real *unused) noexcept nogil:
-    """The columns of a panel."""
-    return PANEL_BYTES // <Py_ssize_t>sizeof(real)
-
-
-cdef inline Py_ssize_t blocks_of(Py_ssize_t rows, Py_ssize_t row_bytes) noexcept nogil:
-    """In how many blocks rows are taken, so that one stays near."""
-    return max((rows * row_bytes + near_bytes - 1) // near_bytes, 1)
-
-
-cdef inline void product(
-    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda, int left,
-    const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
-    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, soon_t *later,
-) noexcept nogil:
-    """Some columns of a product: all rows pass a tile's width of them, then the next.
-
-    Where the right operand needs no help, what comes `later` is brought near meanwhile. The padding
-    up to a whole panel becomes zero, without vectors that hold nothing else; where half a vector
-    holds the last columns, that is taken.
-    """
-    cdef Py_ssize_t full = columns_of(c), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t narrow = NARROW_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t column = 0, vectors, width
-    cdef const real *right
-    cdef const real *next
-    cdef real *out
-    # A small right operand is near after the first rows, and to bring it would only cost; rows that
-    # lie far apart are met by no processor's own foresight.
-    cdef Py_ssize_t near = near_bytes if b_k == full else <Py_ssize_t>NEAR_LEAST
-    cdef bint far = columns * k * <Py_ssize_t>sizeof(real) > near
-    while column < columns:
-        vectors = min((columns - column + lanes - 1 - narrow % lanes) // lanes, TILE_VECTORS)
-        width = vectors * lanes if vectors else narrow
-        next = NULL
-        if far and column + width < columns:
-            next = b + (column + width) // full * b_panel
-        right = b + column // full * b_panel + column % full
-        out = c + column // full * c_panel + column % full
-        if real is float:
-            gemm_column_f32(rows, vectors, k, a, lda, left, right, b_k, b_panel, out, ldc,
-                            c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next, later)
-        else:
-            gemm_column_f64(rows, vectors, k, a, lda, left, right, b_k, b_panel, out, ldc,
-                            c_panel, accumulate, NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next, later)
-        column += width
-    if column % full:
-        vectors = (full - column % full) // narrow
-        out = c + column // full * c_panel + column % full
-        if real is float:
-            gemm_blank_f32(rows, vectors, out, ldc)
-        else:
-            gemm_blank_f64(rows, vectors, out, ldc)
-
-
-cdef inline soon_t soon_panels(
-    const real *next, Py_ssize_t panel, Py_ssize_t lines, Py_ssize_t panels, Py_ssize_t rows,
-    Py_ssize_t columns, Py_ssize_t k, Py_ssize_t second, Py_ssize_t third,
-) noexcept nogil:
-    """So many lines of each of these panels, for the tiles of a product to bring.
-
-    The product's shape is (rows, k) . (k, columns). With each panel the same lines of two others
-    come, `second` and `third` elements further (0: none).
-    """
-    cdef Py_ssize_t width = TILE_VECTORS * VEC_BYTES // <Py_ssize_t>sizeof(real)
-    cdef Py_ssize_t tiles = (columns + width - 1) // width * tiles_of(rows, TILE_ROWS)
-    return soon_runs(next, lines, panel * sizeof(real), panels, tiles, k, second * sizeof(real),
-                     third * sizeof(real))
-
-
-cdef inline void pack(
-    Py_ssize_t rows, Py_ssize_t k, real *out, const real *a, Py_ssize_t a_row, Py_ssize_t a_k,
-) noexcept nogil:
-    """A left operand copied together, as `product` reads it."""
-    if real is float:
-        gemm_pack_f32(rows, k, out, a, a_row, a_k)
-    else:
-        gemm_pack_f64(rows, k, out, a, a_row, a_k)
 
 
 cdef inline void single_row(
@@ -166,7 +36,7 @@ cdef inline void single_row(
     """
     cdef Py_ssize_t full = columns_of(out), apart = full * inputs
     cdef Py_ssize_t panel = 0, count, begin, k
-    cdef bint last, ahead = far and asks_early
+    cdef bint last, ahead = far and asks_early()
     cdef const real *right
     cdef const real *end_bias
     while panel < panels:
@@ -178,12 +48,8 @@ cdef inline void single_row(
             last = begin + k == inputs
             right = weight + panel * apart + begin * full
             end_bias = bias + panel * full if last and bias != NULL else NULL
-            if real is float:
-                row_tile_f32(count, ahead, k, x + begin, right, apart, out + panel * full,
-                             begin > 0, end_bias, relu and last)
-            else:
-                row_tile_f64(count, ahead, k, x + begin, right, apart, out + panel * full,
-                             begin > 0, end_bias, relu and last)
+            row_tile(count, ahead, k, x + begin, right, apart, out + panel * full, begin > 0,
+                     end_bias, relu and last)
             begin += k
         panel += count
 
@@ -398,6 +264,47 @@ cdef void dense_backward_input(
         panel += panels
 
 
+cdef inline bint turning_pays(
+    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate, real *unused,
+) noexcept nogil:
+    """Whether a weight's gradient is had sooner the other way round, as outputs by inputs.
+
+    So nothing is spent on the padding of few outputs, but the result must be turned. All is counted
+    in multiply-adds of half a register; fewer than eight of them in a row wait for each other.
+    """
+    cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real), whole = VEC_BYTES // NARROW_BYTES
+    cdef Py_ssize_t vectors = inputs // lanes, straight = 1, turned
+    if vectors == 0 or outputs >= columns_of(unused):
+        return False
+    if outputs * whole > lanes:
+        straight = (outputs + lanes - 1) // lanes * whole
+    turned = max(outputs * vectors * whole, (vectors + TILE_VECTORS - 1) // TILE_VECTORS * 8)
+    return rows * (inputs * straight - turned) > TURNING * inputs * (2 if accumulate else 1)
+
+
+cdef void turned_gradient(
+    real *dweight, const real *x, Py_ssize_t ldx, const real *dz, Py_ssize_t ldz,
+    Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate, real *scratch,
+) noexcept nogil:
+    """dweight^T (+)= dz^T (outputs, rows) . x (rows, inputs), for one panel of outputs.
+
+    It is the same sums with their factors exchanged. The inputs fill whole panels, and `scratch`
+    holds as many elements as `dweight`.
+    """
+    cdef Py_ssize_t full = columns_of(dweight), begin = 0, k
+    if accumulate:
+        turn_rows(scratch, inputs, dweight, full, inputs, full)
+    else:
+        memset(scratch + outputs * inputs, 0, (full - outputs) * inputs * sizeof(real))
+    while begin < rows:
+        k = min(rows - begin, ROW_BLOCK)
+        product(outputs, inputs, k, dz + begin * ldz, ldz, BY_COLUMNS, x + begin * ldx, ldx, full,
+                scratch, inputs, full, accumulate or begin > 0, NULL, False, NULL, 0,
+                &soon_nothing)
+        begin += k
+    turn_rows(dweight, full, scratch, inputs, full, inputs)
+
+
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
@@ -409,12 +316,22 @@ cdef void dense_backward_weight(
     blocks give the same bits. `scratch` holds ROW_BLOCK rows of these inputs: walking down a few
     columns of x misses every near cache where rows are long, so they are copied together first, and
     the next ones are brought near meanwhile.
+    Where outputs are few, most of it is done the other way round.
     What is worked on `later`, this part of another array in panels and of two more, `second` and
     `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
     """
     cdef Py_ssize_t full = columns_of(dweight), begin = 0, k, left
+    cdef Py_ssize_t whole = inputs // full * full
     cdef soon_t soon
     cdef bint far
+    if (turning_pays(whole, outputs, rows, accumulate, dweight)
+            and min(rows, ROW_BLOCK) * ldx * <Py_ssize_t>sizeof(real) < FAR_BYTES):
+        turned_gradient(dweight, x, ldx, dz, ldz, whole, outputs, rows, accumulate, scratch)
+        if whole == inputs:
+            return
+        dweight += whole * full
+        x += whole
+        inputs -= whole
     while True:
         k = min(rows - begin, ROW_BLOCK)
         left = min(rows - begin - k, ROW_BLOCK)
