@@ -75,7 +75,8 @@ static void report(const char *name, const void *data, size_t size)
         for (int i = 0; i < 2 * POINTS; i++) settings[i] = (T)0.375;                               \
         for (int k = 0; k < LOSS_COUNT; k++) {                                                     \
             const int targets = (POINTS - 5) / loss_table[k].outputs;                              \
-            const double loss = loss_table[k].row_##S(y, x, s, targets, (T)0.5, settings);         \
+            const double loss =                                                                    \
+                loss_table[k].row_##S(y, x, s, targets, (T)0.5, settings, NULL);                   \
             report(loss_table[k].name, &loss, sizeof loss);                                        \
             report(loss_table[k].name, y, sizeof y);                                               \
         }                                                                                          \

@@ -69,7 +69,7 @@ def assert_near(got, expected, dtype, ulps=32):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss(name, dtype):
-    for rows, columns in [*itertools.product([0, 1, 5], COLUMNS), (300, 3)]:
+    for rows, columns in [*itertools.product([0, 1, 5], COLUMNS), (300, 3), (600, 1)]:
         columns = columns_for(name, columns)
         logits = values((rows, columns), dtype, columns)
         weight = np.random.default_rng(1).random(rows) * (np.arange(rows) % 3 > 0)
@@ -103,11 +103,25 @@ def test_loss_gives_the_same_bits_for_any_layout(name, rows, columns, dtype, lay
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", [name for name, row in kernels.loss_table().items()
+                                  if row["outputs"] == 1])
+def test_rows_of_few_targets_give_the_bits_of_long_ones(name, dtype):
+    logits = values((960,), dtype)
+    target = next(targets(name, 960, 1, dtype)).ravel()
+    _, expected = getattr(ops, name)(logits.reshape(2, 480), target.reshape(2, 480))
+    for rows in (960, 320, 80, 60, 48):
+        shape = (rows, 960 // rows)
+        _, grad = getattr(ops, name)(logits.reshape(shape), target.reshape(shape))
+        assert grad.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [6, 20])
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_of_extreme_logits(name, dtype):
-    logits = np.zeros((4, 20), dtype)
+def test_loss_of_extreme_logits(name, columns, dtype):
+    logits = np.zeros((4, columns), dtype)
     logits[0], logits[1], logits[2, 3], logits[3, 3] = 1000, -1000, 1000, -1000
-    for target in targets(name, 4, 20, dtype):
+    for target in targets(name, 4, columns, dtype):
         loss, grad = getattr(ops, name)(logits, target)
         with np.errstate(over="ignore", divide="ignore"):
             expected_loss, expected = getattr(reference, name)(logits, target)
@@ -116,13 +130,14 @@ def test_loss_of_extreme_logits(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("columns", [2, 20])
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_passes_nan_except_in_rows_that_do_not_count(name, dtype):
-    logits = values((3, 20), dtype)
-    logits[1, 7] = np.nan
-    target = next(targets(name, 3, 20, dtype))
+def test_loss_passes_nan_except_in_rows_that_do_not_count(name, columns, dtype):
+    logits = values((3, columns), dtype)
+    logits[1, 1] = np.nan
+    target = next(targets(name, 3, columns, dtype))
     loss, grad = getattr(ops, name)(logits, target)
-    assert np.isnan(loss) and np.isnan(grad[1, 7]) and np.isfinite(grad[[0, 2]]).all()
+    assert np.isnan(loss) and np.isnan(grad[1, 1]) and np.isfinite(grad[[0, 2]]).all()
     loss, grad = getattr(ops, name)(logits, target, [1, 0, 1])
     expected_loss, expected = getattr(reference, name)(logits[[0, 2]], target[[0, 2]])
     assert loss == pytest.approx(expected_loss, rel=1e-6)

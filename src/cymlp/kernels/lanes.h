@@ -169,6 +169,18 @@ DEFINE_VECTORS(f64, double, int64_t)
             max = larger_##suffix(load_lanes_##suffix(x + c, n - c, least), max); \
         return max_lanes_##suffix(max); \
     } \
+    /* Whether x[chosen] is the first largest element; not where any is a NaN. */ \
+    LANES_INLINE int row_first_max_##suffix(const real *x, ptrdiff_t n, ptrdiff_t chosen) { \
+        const real best = x[chosen], least = -(real)__builtin_inff(); \
+        int rivals = 0; \
+        for (ptrdiff_t c = 0; c < n; c += LANES) { \
+            const int at = (int)(chosen - c); \
+            real lane[LANES]; \
+            to_array_##suffix(lane, load_lanes_##suffix(x + c, n - c, least)); \
+            EACH_LANE(i) rivals |= !((lane[i] < best) | ((lane[i] == best) & (i >= at))); \
+        } \
+        return !rivals; \
+    } \
     LANES_INLINE real row_sum_##suffix(const real *x, ptrdiff_t n) { \
         lanes_##suffix sum = {{{0}}}; \
         for (ptrdiff_t c = 0; c < n; c += LANES) \

@@ -4,6 +4,8 @@ from cymlp.kernels.real cimport real
 cdef extern from "lanes.h" nogil:
     float row_max_f32(const float *x, Py_ssize_t n) noexcept
     double row_max_f64(const double *x, Py_ssize_t n) noexcept
+    int row_first_max_f32(const float *x, Py_ssize_t n, Py_ssize_t chosen) noexcept
+    int row_first_max_f64(const double *x, Py_ssize_t n, Py_ssize_t chosen) noexcept
     float row_sum_f32(const float *x, Py_ssize_t n) noexcept
     double row_sum_f64(const double *x, Py_ssize_t n) noexcept
     float row_dot_f32(const float *a, const float *b, Py_ssize_t n) noexcept
@@ -42,6 +44,15 @@ cdef inline real row_max(const real *x, Py_ssize_t n) noexcept nogil:
         return row_max_f32(x, n)
     else:
         return row_max_f64(x, n)
+
+
+cdef inline bint row_first_max(
+        const real *x, Py_ssize_t n, Py_ssize_t chosen) noexcept nogil:
+    """Whether x[chosen] is the first largest element; not where any is a NaN."""
+    if real is float:
+        return row_first_max_f32(x, n, chosen)
+    else:
+        return row_first_max_f64(x, n, chosen)
 
 
 cdef inline real row_sum(const real *x, Py_ssize_t n) noexcept nogil:

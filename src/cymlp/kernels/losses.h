@@ -71,24 +71,30 @@
     DEFINE_LOSS_OF(name##_row_f64, double, const real v = logits[n + c];, loss, first, \
                    other[c - begin] = factor * (second);)
 
-/* Once, not once for every loss, to keep the code small. */
-#define DEFINE_ADD_VALUES(function, real) \
-    static __attribute__((noinline)) void function(double *sum, const real *value, \
-                                                   ptrdiff_t size) { \
+/* What becomes of the values: kept one by one, or added to a row's lanes. Once, not once for every
+ * loss, to keep the code small. */
+#define DEFINE_TAKE_VALUES(function, real) \
+    static __attribute__((noinline)) void function(double *each, double *sum, \
+                                                   const real *value, ptrdiff_t size) { \
         const ptrdiff_t whole = size - size % LANES; \
+        if (each) { \
+            INDEPENDENT for (ptrdiff_t c = 0; c < size; c++) each[c] = value[c]; \
+            return; \
+        } \
         for (ptrdiff_t c = 0; c < whole; c += LANES) EACH_LANE(i) sum[i] += value[c + i]; \
         for (ptrdiff_t c = whole; c < size; c++) sum[c - whole] += value[c]; \
     }
 
-DEFINE_ADD_VALUES(add_values_f32, float)
-DEFINE_ADD_VALUES(add_values_f64, double)
+DEFINE_TAKE_VALUES(take_values_f32, float)
+DEFINE_TAKE_VALUES(take_values_f64, double)
 
-/* The sum of the losses of a row's n targets; the gradient is factor times the derivative, where
- * it is not NULL. One loop for both keeps the code small. */
+/* The sum of the losses of n targets, or where `each` is not NULL the losses themselves, there; the
+ * gradient is factor times the derivative, where it is not NULL. One loop for both keeps the code
+ * small. */
 #define DEFINE_LOSS_OF(function, real_type, more, loss, derivative, more_slopes) \
     static double function(real_type *gradient, const real_type *logits, \
                            const real_type *target, ptrdiff_t n, real_type factor, \
-                           const real_type *parameters) { \
+                           const real_type *parameters, double *each) { \
         typedef real_type real; \
         double sum[LANES] = {0}; \
         real value[16 * LANES], unused[16 * LANES]; \
@@ -106,9 +112,8 @@ DEFINE_ADD_VALUES(add_values_f64, double)
                 value[c - begin] = one; \
                 slope[c - begin] = first_slope; \
             } \
-            if (n == 1) return value[0]; /* one output, the common case: nothing to add */ \
-            _Generic(value[0], float: add_values_f32, double: add_values_f64)( \
-                sum, value, end - begin); \
+            _Generic(value[0], float: take_values_f32, double: take_values_f64)( \
+                each ? each + begin : NULL, sum, value, end - begin); \
         } \
         return sum_lanes_f64(from_array_f64(sum)); \
     }
@@ -126,9 +131,10 @@ struct loss {
     struct loss_parameter parameter[2];
     double low, high; /* of the targets */
     int whole, outputs; /* outputs: columns of logits for each target */
-    double (*row_f32)(float *, const float *, const float *, ptrdiff_t, float, const float *);
-    double (*row_f64)(double *, const double *, const double *, ptrdiff_t, double,
-                      const double *);
+    double (*row_f32)(float *, const float *, const float *, ptrdiff_t, float, const float *,
+                      double *);
+    double (*row_f64)(double *, const double *, const double *, ptrdiff_t, double, const double *,
+                      double *);
 };
 
 #define LOSS_ENTRY(name, output_activation, metric, names, targets, loss, derivative) \

@@ -7,16 +7,20 @@ w_r times the sum of the row's losses, in double; grad is w_r scale times its de
 be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it holds.
 """
 
+from libc.math cimport fabs
+
 from cymlp.kernels.lanes cimport (
-    row_distance, row_entropy, row_exp, row_max, row_softmax, row_sum)
+    row_distance, row_entropy, row_exp, row_first_max, row_max, row_softmax, row_sum)
 from cymlp.kernels.narrow cimport (
     NARROW_COLUMNS, NARROW_ROWS, narrow_losses, narrow_rows, narrow_softmax)
 from cymlp.kernels.real cimport real
 
 ctypedef double (*RowF32)(
-    float *, const float *, const float *, Py_ssize_t, float, const float *) noexcept nogil
+    float *, const float *, const float *, Py_ssize_t, float, const float *,
+    double *) noexcept nogil
 ctypedef double (*RowF64)(
-    double *, const double *, const double *, Py_ssize_t, double, const double *) noexcept nogil
+    double *, const double *, const double *, Py_ssize_t, double, const double *,
+    double *) noexcept nogil
 
 cdef extern from "vmath.h" nogil:
     double minus_log_f64(double p) noexcept
@@ -42,7 +46,8 @@ cdef extern from "losses.h":
 
 
 cdef enum:
-    WEIGHED = 256       # columns of a target that are weighed at a time
+    WEIGHED = 256           # columns of a target that are weighed at a time
+    SHORT_TARGETS = 256     # of short rows that are worked on together
 
 
 cdef inline void leave_out(
@@ -55,6 +60,77 @@ cdef inline void leave_out(
             gradient[c] = 0
 
 
+cdef inline void weigh(
+        real *gradient, double *row_loss, double weight, double scale,
+        Py_ssize_t cols) noexcept nogil:
+    """A row's loss and derivative become those of its share of the mean."""
+    cdef Py_ssize_t c
+    if weight == 0.0:
+        leave_out(gradient, row_loss, cols)
+        return
+    row_loss[0] *= weight
+    if gradient != NULL:
+        for c in range(cols):
+            gradient[c] *= <real> (weight * scale)
+
+
+cdef inline double values(
+        int kind, real *gradient, const real *logits, const real *target, Py_ssize_t targets,
+        double factor, const real *parameters, double *each) noexcept nogil:
+    """A function of the table: the sum of the losses, or each of them."""
+    if real is float:
+        return loss_table[kind].row_f32(gradient, logits, target, targets, <float> factor,
+                                        parameters, each)
+    else:
+        return loss_table[kind].row_f64(gradient, logits, target, targets, factor, parameters,
+                                        each)
+
+
+cdef void short_rows(
+        int kind, real *grad, Py_ssize_t ldg, double *row_loss,
+        const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
+        const real *sample_weight, double scale, const real *parameters,
+        Py_ssize_t rows, Py_ssize_t targets) noexcept nogil:
+    """`pointwise_loss` of some rows of few targets, which lie behind each other like one row's.
+
+    A register then holds as many of them as it has room for. Up to whole lanes there are zeros.
+    """
+    cdef real[2 * SHORT_TARGETS] z, slope, own
+    cdef real[SHORT_TARGETS] t
+    cdef double[SHORT_TARGETS] each
+    cdef int outputs = loss_table[kind].outputs, half, names = 0
+    cdef Py_ssize_t n = (rows * targets + NARROW_COLUMNS - 1) // NARROW_COLUMNS * NARROW_COLUMNS
+    cdef Py_ssize_t r, c, place
+    while names < 2 and loss_table[kind].parameter[names].name[0]:
+        names += 1
+    for place in range(rows * targets, n):
+        t[place] = z[place] = z[n + place] = own[place] = own[n + place] = 0
+    for c in range(targets):
+        for r in range(rows):
+            t[r * targets + c] = target[r * ldt + c]
+        for half in range(outputs):
+            for r in range(rows):
+                z[half * n + r * targets + c] = logits[r * ldz + half * targets + c]
+        for half in range(names):
+            for r in range(rows):
+                own[half * n + r * targets + c] = parameters[half * targets + c]
+    # Of weighted rows the derivative alone: each takes its own factor below.
+    values(kind, <real *> slope, <const real *> z, <const real *> t, n,
+           scale if sample_weight == NULL else 1.0, <const real *> own, each)
+    for r in range(rows):
+        row_loss[r] = each[r] if targets == 1 else row_sum(<const double *> each + r * targets,
+                                                           targets)
+    if grad != NULL:
+        for c in range(outputs * targets):
+            place = c // targets * n + c % targets
+            for r in range(rows):
+                grad[r * ldg + c] = slope[place + r * targets]
+    if sample_weight != NULL:
+        for r in range(rows):
+            weigh(grad + r * ldg if grad != NULL else NULL, row_loss + r, sample_weight[r], scale,
+                  outputs * targets)
+
+
 cdef void pointwise_loss(
         int kind, real *grad, Py_ssize_t ldg, double *row_loss,
         const real *logits, Py_ssize_t ldz, const real *target, Py_ssize_t ldt,
@@ -64,22 +140,24 @@ cdef void pointwise_loss(
     cdef Py_ssize_t targets = cols // loss_table[kind].outputs
     cdef double weight = 1.0
     cdef real *gradient = NULL
-    cdef Py_ssize_t r
-    for r in range(rows):
+    cdef Py_ssize_t first = 0, block, r
+    while 0 < targets <= NARROW_COLUMNS and first < rows:
+        block = min(rows - first, SHORT_TARGETS // targets)
+        short_rows(kind, grad + first * ldg if grad != NULL else NULL, ldg, row_loss + first,
+                   logits + first * ldz, ldz, target + first * ldt, ldt,
+                   sample_weight + first if sample_weight != NULL else NULL, scale, parameters,
+                   block, targets)
+        first += block
+    for r in range(first, rows):
         if grad != NULL:
             gradient = grad + r * ldg
         if sample_weight != NULL:
             weight = sample_weight[r]
         if weight == 0.0:
             leave_out(gradient, row_loss + r, cols)
-        elif real is float:
-            row_loss[r] = weight * loss_table[kind].row_f32(
-                gradient, logits + r * ldz, target + r * ldt, targets, <float> (weight * scale),
-                parameters)
         else:
-            row_loss[r] = weight * loss_table[kind].row_f64(
-                gradient, logits + r * ldz, target + r * ldt, targets, weight * scale,
-                parameters)
+            row_loss[r] = weight * values(kind, gradient, logits + r * ldz, target + r * ldt,
+                                          targets, weight * scale, parameters, NULL)
 
 
 cdef void labels_block(
@@ -253,26 +331,13 @@ cdef void softmax_cross_entropy_weighted(
 
 # ---- metrics -----------------------------------------------------------------------
 
-cdef inline double is_first_maximum(
-        const real *z, Py_ssize_t cols, Py_ssize_t chosen) noexcept nogil:
-    """1 where z[chosen] is the first largest element, else 0; any NaN in the row gives 0."""
-    cdef real best = z[chosen]
-    cdef int rivals = 0
-    cdef Py_ssize_t c
-    for c in range(chosen):
-        rivals += not z[c] < best
-    for c in range(chosen, cols):
-        rivals += not z[c] <= best
-    return rivals == 0
-
-
 cdef void correct_labels(
         double *row_metric, const real *logits, Py_ssize_t ldz, const int *label,
         Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
     """1 where the first largest logit is the label's."""
     cdef Py_ssize_t r
     for r in range(rows):
-        row_metric[r] = is_first_maximum(logits + r * ldz, cols, label[r])
+        row_metric[r] = row_first_max(logits + r * ldz, cols, label[r])
 
 
 cdef void correct_dense(
@@ -287,7 +352,7 @@ cdef void correct_dense(
         for c in range(1, cols):
             if t[c] > t[chosen]:
                 chosen = c
-        row_metric[r] = is_first_maximum(logits + r * ldz, cols, chosen)
+        row_metric[r] = row_first_max(logits + r * ldz, cols, chosen)
 
 
 cdef void correct_binary(
@@ -298,6 +363,11 @@ cdef void correct_binary(
     cdef const real *t
     cdef int wrong
     cdef Py_ssize_t r, c
+    if cols == 1:       # without the start of a loop for each row
+        for r in range(rows):
+            z = logits + r * ldz
+            row_metric[r] = not (((z[0] > 0) != (target[r * ldt] > 0.5)) | (z[0] != z[0]))
+        return
     for r in range(rows):
         z = logits + r * ldz
         t = target + r * ldt
@@ -315,6 +385,10 @@ cdef void absolute_error(
     cdef const real *t
     cdef double total, difference
     cdef Py_ssize_t r, c
+    if cols == 1:
+        for r in range(rows):
+            row_metric[r] = fabs(<double> (logits[r * ldz] - target[r * ldt]))
+        return
     for r in range(rows):
         z = logits + r * ldz
         t = target + r * ldt
