@@ -182,6 +182,11 @@ def test_input_of_any_real_dtype_and_byte_order(dtype, code, swap):
     assert net.train_step(*given) == (loss if loss is not None else pytest.approx(1, abs=3))
     if loss is not None:
         assert state(net) == state(twin)
+    twin = net.copy()       # and in another order
+    for network, (rows, labels, weights) in (
+            (net, given), (twin, (X.astype(dtype), y.astype(int), weight.astype(float)))):
+        network.fit(rows, labels, sample_weight=weights, epochs=1, batch_size=9)
+    assert state(net) == state(twin)
 
 
 def test_halves_and_long_doubles_keep_their_values():

@@ -174,6 +174,7 @@ ctypedef struct step_t:
     double offset
     bint centered
     bint shared                 # one number for all columns
+    bint to_caller              # the result goes straight to the caller's array if it can
     Py_ssize_t begin            # the first column that is read
     Py_ssize_t to               # the first column that is written
     int layer

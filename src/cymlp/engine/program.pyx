@@ -202,6 +202,9 @@ cdef class Program:
             s.units = panels_of(s.outputs, item)
         elif s.split == BY_PIECES:
             s.units = self.piece_count
+        if (s.op == SCATTER_OUTPUT and self.step_count > 0
+                and self.steps[self.step_count - 1].op == SOFTMAX_FORWARD):
+            s.to_caller = self.steps[self.step_count - 1].to_caller = True
         self.step_count += 1
         return 0
 

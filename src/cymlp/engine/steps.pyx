@@ -223,6 +223,21 @@ cdef double dropout_rate(const step_t *s, const call_t *c, const batch_t *b) noe
         s.schedule, b.step - 1, c.first_epoch + c.epochs_done, c.rows), 0.0), 0.99)
 
 
+cdef inline bint goes_to_caller(const step_t *s, const call_t *c) noexcept nogil:
+    """Whether a step's result, or what a later one would bring there, is in the caller's array."""
+    return s.to_caller and c.out_column_stride == c.item
+
+
+cdef void softmax_forward(
+    const step_t *s, call_t *c, long long place, char *out, const char *x, Py_ssize_t rows,
+) noexcept nogil:
+    if goes_to_caller(s, c):
+        c.kernels.softmax_forward(c.out + <Py_ssize_t>place * c.out_row_stride,
+                                  c.out_row_stride // c.item, x, s.x.leading, rows, s.columns)
+    else:
+        c.kernels.softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
+
+
 cdef void by_rows(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
@@ -257,7 +272,7 @@ cdef void by_rows(
                                       at(c, b, &s.saved, row), s.saved.leading, rows,
                                       padded(c, s.columns), s.parameter)
     elif s.op == SOFTMAX_FORWARD:
-        c.kernels.softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
+        softmax_forward(s, c, place, out, x, rows)
     elif s.op == SOFTMAX_BACKWARD:
         c.kernels.softmax_backward(out, s.out.leading, x, s.x.leading, at(c, b, &s.saved, row),
                                    s.saved.leading, rows, s.columns)
@@ -275,6 +290,8 @@ cdef void by_rows(
     elif s.op == ROW_METRIC:
         row_metric(s, c, b, row, rows)
     elif s.op == SCATTER_OUTPUT:
+        if goes_to_caller(s, c):
+            return
         c.kernels.scatter_rows(c.out + <Py_ssize_t>place * c.out_row_stride, c.out_row_stride,
                                c.out_column_stride, x, s.x.leading, rows, s.columns)
     else:

@@ -1,7 +1,7 @@
 /* Reading numbers of any real type from anywhere: the one place where foreign data enters.
 
-   A row of n elements, `stride` bytes apart (any sign, any alignment, either byte order), becomes
-   n float or double. The types are one table; a loop per type and target expands from it. */
+   Elements `stride` bytes apart (any sign, any alignment, either byte order) become float or double.
+   The types are one table; loops for each type and target expand from it. */
 #ifndef CYMLP_CONVERT_H
 #define CYMLP_CONVERT_H
 
@@ -49,40 +49,54 @@ static inline float half_to_float(uint16_t half)
 #define SOURCE_ENUM(code, name, T, read) SOURCE_##name = code,
 enum { SOURCE_TYPES(SOURCE_ENUM) };
 
-#define SOURCE_LOOP(code, name, T, read)                                                           \
+/* An element, of any alignment and either byte order. */
+static inline __attribute__((always_inline)) void take(void *value, const char *at, size_t size,
+                                                       int swapped)
+{
+    if (swapped)
+        for (size_t b = 0; b < size; b++) ((char *)value)[b] = at[size - 1 - b];
+    else
+        memcpy(value, at, size);
+}
+
+#define SOURCE_LOOP(T, read, place, swapped)                                                       \
+    for (ptrdiff_t i = 0; i < n; i++) {                                                            \
+        T value;                                                                                   \
+        take(&value, source + (place), sizeof(T), swapped);                                        \
+        out[i] = (TARGET)read(value);                                                              \
+    }
+
+#define SOURCE_ROW(code, name, T, read)                                                            \
     case code:                                                                                     \
-        if (stride == (ptrdiff_t)sizeof(T) && !swapped) {                                          \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                    \
-                T value;                                                                           \
-                memcpy(&value, source + i * (ptrdiff_t)sizeof(T), sizeof(T));                      \
-                out[i] = (TARGET)read(value);                                                      \
-            }                                                                                      \
-        } else {                                                                                   \
-            for (ptrdiff_t i = 0; i < n; i++) {                                                    \
-                T value;                                                                           \
-                char bytes[sizeof(T)];                                                             \
-                for (size_t b = 0; b < sizeof(T); b++)                                             \
-                    bytes[b] = source[i * stride + (ptrdiff_t)(swapped ? sizeof(T) - 1 - b : b)];  \
-                memcpy(&value, bytes, sizeof(T));                                                  \
-                out[i] = (TARGET)read(value);                                                      \
-            }                                                                                      \
-        }                                                                                          \
+        if (stride == (ptrdiff_t)sizeof(T) && !swapped)                                            \
+            SOURCE_LOOP(T, read, i * (ptrdiff_t)sizeof(T), 0)                                      \
+        else                                                                                       \
+            SOURCE_LOOP(T, read, i * stride, swapped)                                              \
         break;
 
-#define TARGET float
-static inline void convert_row_f32(float *out, const char *source, ptrdiff_t stride, ptrdiff_t n,
-                                   int type, int swapped)
-{
-    switch (type) { SOURCE_TYPES(SOURCE_LOOP) }
-}
-#undef TARGET
+#define SOURCE_PICKED(code, name, T, read)                                                         \
+    case code: SOURCE_LOOP(T, read, (ptrdiff_t)order[i] * stride, swapped) break;
 
+/* convert_row: n elements that lie `stride` bytes apart. convert_picked: those of the numbers in
+   `order`, as one column of rows in another order is read. */
+#define DEFINE_CONVERT(suffix)                                                                     \
+    static inline void convert_row_##suffix(TARGET *out, const char *source, ptrdiff_t stride,     \
+                                            ptrdiff_t n, int type, int swapped)                    \
+    {                                                                                              \
+        switch (type) { SOURCE_TYPES(SOURCE_ROW) }                                                 \
+    }                                                                                              \
+    static inline void convert_picked_##suffix(TARGET *out, const char *source, ptrdiff_t stride,  \
+                                               const long long *order, ptrdiff_t n, int type,      \
+                                               int swapped)                                        \
+    {                                                                                              \
+        switch (type) { SOURCE_TYPES(SOURCE_PICKED) }                                              \
+    }
+
+#define TARGET float
+DEFINE_CONVERT(f32)
+#undef TARGET
 #define TARGET double
-static inline void convert_row_f64(double *out, const char *source, ptrdiff_t stride, ptrdiff_t n,
-                                   int type, int swapped)
-{
-    switch (type) { SOURCE_TYPES(SOURCE_LOOP) }
-}
+DEFINE_CONVERT(f64)
 #undef TARGET
 
 #endif

@@ -10,12 +10,17 @@ cdef extern from "convert.h" nogil:
                          int type, int swapped) noexcept
     void convert_row_f64(double *out, const char *source, Py_ssize_t stride, Py_ssize_t n,
                          int type, int swapped) noexcept
+    void convert_picked_f32(float *out, const char *source, Py_ssize_t stride,
+                            const long long *order, Py_ssize_t n, int type, int swapped) noexcept
+    void convert_picked_f64(double *out, const char *source, Py_ssize_t stride,
+                            const long long *order, Py_ssize_t n, int type, int swapped) noexcept
     void prefetch "__builtin_prefetch"(const void *place) noexcept
 
 cdef enum:
     ROWS_AHEAD = 8      # of a shuffled order, whose next rows no processor foresees
     LINES_AHEAD = 4     # of such a row; those behind them it does
     LINE_BYTES = 64
+    BLOCK = 64          # elements that are converted at a time, where they are looked at
 
 
 cdef inline const char *row_of(
@@ -27,6 +32,49 @@ cdef inline const char *row_of(
     return source.data + <Py_ssize_t>row * source.row_stride
 
 
+cdef inline void convert_row(
+    real *out, const source_t *source, const char *row, Py_ssize_t n,
+) noexcept nogil:
+    """The next n elements of a row."""
+    if real is float:
+        convert_row_f32(out, row, source.column_stride, n, source.type, source.swapped)
+    else:
+        convert_row_f64(out, row, source.column_stride, n, source.type, source.swapped)
+
+
+cdef inline void convert_column(
+    real *out, const source_t *source, const long long *order, long long first, Py_ssize_t n,
+) noexcept nogil:
+    """The first column of the rows at the places from `first` on."""
+    cdef const char *begin = source.data + <Py_ssize_t>first * source.row_stride
+    if order == NULL:
+        if real is float:
+            convert_row_f32(out, begin, source.row_stride, n, source.type, source.swapped)
+        else:
+            convert_row_f64(out, begin, source.row_stride, n, source.type, source.swapped)
+    elif real is float:
+        convert_picked_f32(out, source.data, source.row_stride, order + first, n, source.type,
+                           source.swapped)
+    else:
+        convert_picked_f64(out, source.data, source.row_stride, order + first, n, source.type,
+                           source.swapped)
+
+
+cdef void gather_column(
+    real *out, Py_ssize_t ldo, const source_t *source, const long long *order,
+    long long first, Py_ssize_t rows,
+) noexcept nogil:
+    """`gather_rows` of rows that are one element long."""
+    cdef real[BLOCK] values
+    cdef Py_ssize_t begin = 0, count, row
+    while begin < rows:
+        count = min(rows - begin, <Py_ssize_t>BLOCK)
+        convert_column(<real *>values, source, order, first + begin, count)
+        for row in range(count):
+            out[(begin + row) * ldo] = values[row]
+        begin += count
+
+
 cdef void gather_rows(
     real *out, Py_ssize_t ldo, const source_t *source, const long long *order,
     long long first, Py_ssize_t rows,
@@ -35,16 +83,14 @@ cdef void gather_rows(
     cdef Py_ssize_t row, line
     cdef Py_ssize_t lines = min(source.columns * source.column_stride // LINE_BYTES + 1,
                                 <Py_ssize_t>LINES_AHEAD)
+    if source.columns == 1:
+        gather_column(out, ldo, source, order, first, rows)
+        return
     for row in range(rows):
         if order != NULL and row + ROWS_AHEAD < rows:
             for line in range(lines):
                 prefetch(row_of(source, order, first + row + ROWS_AHEAD) + line * LINE_BYTES)
-        if real is float:
-            convert_row_f32(out + row * ldo, row_of(source, order, first + row),
-                            source.column_stride, source.columns, source.type, source.swapped)
-        else:
-            convert_row_f64(out + row * ldo, row_of(source, order, first + row),
-                            source.column_stride, source.columns, source.type, source.swapped)
+        convert_row(out + row * ldo, source, row_of(source, order, first + row), source.columns)
 
 
 cdef void gather_labels(
@@ -56,12 +102,15 @@ cdef void gather_labels(
     The labels have been checked, but another thread may write to them since then. What is no class
     any more becomes class 0, so that no kernel reaches outside a row.
     """
-    cdef Py_ssize_t row
-    cdef double label
-    for row in range(rows):
-        convert_row_f64(&label, row_of(source, order, first + row), source.column_stride, 1,
-                        source.type, source.swapped)
-        out[row] = <int>label if label >= 0 and label < classes else 0
+    cdef double[BLOCK] label
+    cdef Py_ssize_t begin = 0, count, row
+    while begin < rows:
+        count = min(rows - begin, <Py_ssize_t>BLOCK)
+        convert_column(<double *>label, source, order, first + begin, count)
+        for row in range(count):
+            out[begin + row] = (<int>label[row] if label[row] >= 0 and label[row] < classes
+                                else 0)
+        begin += count
 
 
 cdef void scatter_rows(
@@ -84,31 +133,47 @@ cdef void scatter_rows(
 
 cdef long long find_bad_label(const source_t *source, long long classes) noexcept nogil:
     """The first row whose label is not an integer in 0 ... classes - 1; -1 if there is none."""
-    cdef Py_ssize_t row
-    cdef double label
-    for row in range(source.rows):
-        convert_row_f64(&label, row_of(source, NULL, row), source.column_stride, 1, source.type,
-                        source.swapped)
-        if not (label >= 0 and label < classes and label == <double><long long>label):
-            return row
+    cdef double[BLOCK] label
+    cdef Py_ssize_t begin = 0, count, row
+    while begin < source.rows:
+        count = min(source.rows - begin, <Py_ssize_t>BLOCK)
+        convert_column(<double *>label, source, NULL, begin, count)
+        for row in range(count):
+            if not (label[row] >= 0 and label[row] < classes
+                    and label[row] == <double><long long>label[row]):
+                return begin + row
+        begin += count
     return -1
+
+
+cdef inline bint are_within(
+    const double *values, Py_ssize_t n, double low, double high,
+) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef bint good = True
+    for k in range(n):
+        good = good and values[k] >= low and values[k] <= high
+    return good
 
 
 cdef long long find_outside(const source_t *source, double low, double high) noexcept nogil:
     """The first row with a NaN or a value outside [low, high]; -1 if there is none."""
-    cdef Py_ssize_t row, column, k, n
-    cdef double values[64]
-    cdef bint good
-    for row in range(source.rows):
+    cdef double[BLOCK] values
+    cdef Py_ssize_t row = 0, column, n
+    if source.columns == 1:     # whole blocks that are good are passed over
+        while row < source.rows:
+            n = min(source.rows - row, <Py_ssize_t>BLOCK)
+            convert_column(<double *>values, source, NULL, row, n)
+            if not are_within(<const double *>values, n, low, high):
+                break
+            row += n
+    for row in range(row, source.rows):
         column = 0
         while column < source.columns:
-            n = min(source.columns - column, 64)
-            convert_row_f64(values, row_of(source, NULL, row) + column * source.column_stride,
-                            source.column_stride, n, source.type, source.swapped)
-            good = True
-            for k in range(n):
-                good = good and values[k] >= low and values[k] <= high
-            if not good:
+            n = min(source.columns - column, <Py_ssize_t>BLOCK)
+            convert_row(<double *>values, source,
+                        row_of(source, NULL, row) + column * source.column_stride, n)
+            if not are_within(<const double *>values, n, low, high):
                 return row
             column += n
     return -1
@@ -117,11 +182,11 @@ cdef long long find_outside(const source_t *source, double low, double high) noe
 cdef long long find_fraction(const source_t *source) noexcept nogil:
     """The first row with a value that is no whole number; -1 if there is none."""
     cdef Py_ssize_t row, column
-    cdef double value
+    cdef double value = 0
     for row in range(source.rows):
         for column in range(source.columns):
-            convert_row_f64(&value, row_of(source, NULL, row) + column * source.column_stride,
-                            source.column_stride, 1, source.type, source.swapped)
+            convert_row(&value, source,
+                        row_of(source, NULL, row) + column * source.column_stride, 1)
             if not (-4e15 < value < 4e15 and value == <double><long long>value):
                 return row
     return -1

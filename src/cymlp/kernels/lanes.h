@@ -164,10 +164,15 @@ DEFINE_VECTORS(f64, double, int64_t)
     /* The largest element; NaNs are passed over. */ \
     LANES_INLINE real row_max_##suffix(const real *x, ptrdiff_t n) { \
         const real least = -(real)__builtin_inff(); \
-        lanes_##suffix max = load_lanes_##suffix(x, 0, least); \
-        for (ptrdiff_t c = 0; c < n; c += LANES) \
+        lanes_##suffix max = load_lanes_##suffix(x, 0, least), other = max; \
+        ptrdiff_t c = 0; \
+        for (; c + 2 * LANES <= n; c += 2 * LANES) { /* two chains, for each waits for itself */ \
+            max = larger_##suffix(from_array_##suffix(x + c), max); \
+            other = larger_##suffix(from_array_##suffix(x + c + LANES), other); \
+        } \
+        for (; c < n; c += LANES) \
             max = larger_##suffix(load_lanes_##suffix(x + c, n - c, least), max); \
-        return max_lanes_##suffix(max); \
+        return max_lanes_##suffix(larger_##suffix(other, max)); \
     } \
     /* Whether x[chosen] is the first largest element; not where any is a NaN. */ \
     LANES_INLINE int row_first_max_##suffix(const real *x, ptrdiff_t n, ptrdiff_t chosen) { \

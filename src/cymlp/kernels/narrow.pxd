@@ -3,7 +3,7 @@ from cymlp.kernels.real cimport real
 
 cdef extern from "narrow.h" nogil:
     enum:
-        NARROW_COLUMNS "LANES"      # of a row, at most
+        NARROW_COLUMNS              # of a row, at most
         NARROW_ROWS "NARROW_F32"    # of a block, at most
         NARROW_F32
         NARROW_F64
