@@ -237,6 +237,19 @@ def test_input_of_any_layout(tmp_path):
     assert state(twin) == state(step)
 
 
+@pytest.mark.parametrize("code", ["f4", "f8", ">f4", "i2"])
+def test_columns_that_lie_behind_each_other(code):
+    X = np.random.default_rng(0).integers(-9, 9, (150, 37)).astype(code)
+    y = np.arange(150) % 3
+    plain, turned = (cymlp.mlp(37, [8], 3, task="multiclass", rng=1) for _ in range(2))
+    for net, given in ((plain, X), (turned, np.asfortranarray(X))):
+        net.fit(given, y, epochs=1, batch_size=130)
+    assert state(plain) == state(turned)
+    for rows in (slice(None), slice(None, None, -1), slice(3, 100, 7)):
+        expected = plain.predict(X[rows])
+        assert plain.predict(np.asfortranarray(X)[rows]).tobytes() == expected.tobytes()
+
+
 def test_broadcast_rows_have_a_stride_of_zero():
     net = make()
     row = np.random.default_rng(0).normal(size=5)

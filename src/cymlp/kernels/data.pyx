@@ -3,6 +3,8 @@
 Rows are gathered, in shuffled order and from any real type and stride, into aligned rows of the
 engine's memory, so that no other kernel ever meets a stride. Nothing is copied as a whole.
 """
+from libc.stdlib cimport labs
+
 from cymlp.kernels.real cimport real
 
 cdef extern from "convert.h" nogil:
@@ -20,7 +22,8 @@ cdef enum:
     ROWS_AHEAD = 8      # of a shuffled order, whose next rows no processor foresees
     LINES_AHEAD = 4     # of such a row; those behind them it does
     LINE_BYTES = 64
-    BLOCK = 64          # elements that are converted at a time, where they are looked at
+    BLOCK = 64          # elements of a column that are converted at a time
+    COLUMNS = 16        # that are turned into rows at a time
 
 
 cdef inline const char *row_of(
@@ -43,36 +46,45 @@ cdef inline void convert_row(
 
 
 cdef inline void convert_column(
-    real *out, const source_t *source, const long long *order, long long first, Py_ssize_t n,
+    real *out, const source_t *source, Py_ssize_t column, const long long *order, long long first,
+    Py_ssize_t n,
 ) noexcept nogil:
-    """The first column of the rows at the places from `first` on."""
-    cdef const char *begin = source.data + <Py_ssize_t>first * source.row_stride
+    """A column of the rows at the places from `first` on."""
+    cdef const char *top = source.data + column * source.column_stride
+    cdef const char *begin = top + <Py_ssize_t>first * source.row_stride
     if order == NULL:
         if real is float:
             convert_row_f32(out, begin, source.row_stride, n, source.type, source.swapped)
         else:
             convert_row_f64(out, begin, source.row_stride, n, source.type, source.swapped)
     elif real is float:
-        convert_picked_f32(out, source.data, source.row_stride, order + first, n, source.type,
+        convert_picked_f32(out, top, source.row_stride, order + first, n, source.type,
                            source.swapped)
     else:
-        convert_picked_f64(out, source.data, source.row_stride, order + first, n, source.type,
+        convert_picked_f64(out, top, source.row_stride, order + first, n, source.type,
                            source.swapped)
 
 
-cdef void gather_column(
+cdef void gather_columns(
     real *out, Py_ssize_t ldo, const source_t *source, const long long *order,
     long long first, Py_ssize_t rows,
 ) noexcept nogil:
-    """`gather_rows` of rows that are one element long."""
-    cdef real[BLOCK] values
-    cdef Py_ssize_t begin = 0, count, row
-    while begin < rows:
-        count = min(rows - begin, <Py_ssize_t>BLOCK)
-        convert_column(<real *>values, source, order, first + begin, count)
-        for row in range(count):
-            out[(begin + row) * ldo] = values[row]
-        begin += count
+    """`gather_rows` where what is near in memory is a column, as in Fortran's order."""
+    cdef real[COLUMNS * BLOCK] values
+    cdef Py_ssize_t begin, column = 0, height, width, r, c
+    while column < source.columns:
+        width = min(source.columns - column, <Py_ssize_t>COLUMNS)
+        begin = 0
+        while begin < rows:
+            height = min(rows - begin, <Py_ssize_t>BLOCK)
+            for c in range(width):
+                convert_column(<real *>values + c * BLOCK, source, column + c, order,
+                               first + begin, height)
+            for r in range(height):
+                for c in range(width):
+                    out[(begin + r) * ldo + column + c] = values[c * BLOCK + r]
+            begin += height
+        column += width
 
 
 cdef void gather_rows(
@@ -83,8 +95,8 @@ cdef void gather_rows(
     cdef Py_ssize_t row, line
     cdef Py_ssize_t lines = min(source.columns * source.column_stride // LINE_BYTES + 1,
                                 <Py_ssize_t>LINES_AHEAD)
-    if source.columns == 1:
-        gather_column(out, ldo, source, order, first, rows)
+    if source.columns == 1 or labs(source.row_stride) < labs(source.column_stride):
+        gather_columns(out, ldo, source, order, first, rows)
         return
     for row in range(rows):
         if order != NULL and row + ROWS_AHEAD < rows:
@@ -106,7 +118,7 @@ cdef void gather_labels(
     cdef Py_ssize_t begin = 0, count, row
     while begin < rows:
         count = min(rows - begin, <Py_ssize_t>BLOCK)
-        convert_column(<double *>label, source, order, first + begin, count)
+        convert_column(<double *>label, source, 0, order, first + begin, count)
         for row in range(count):
             out[begin + row] = (<int>label[row] if label[row] >= 0 and label[row] < classes
                                 else 0)
@@ -137,7 +149,7 @@ cdef long long find_bad_label(const source_t *source, long long classes) noexcep
     cdef Py_ssize_t begin = 0, count, row
     while begin < source.rows:
         count = min(source.rows - begin, <Py_ssize_t>BLOCK)
-        convert_column(<double *>label, source, NULL, begin, count)
+        convert_column(<double *>label, source, 0, NULL, begin, count)
         for row in range(count):
             if not (label[row] >= 0 and label[row] < classes
                     and label[row] == <double><long long>label[row]):
@@ -163,7 +175,7 @@ cdef long long find_outside(const source_t *source, double low, double high) noe
     if source.columns == 1:     # whole blocks that are good are passed over
         while row < source.rows:
             n = min(source.rows - row, <Py_ssize_t>BLOCK)
-            convert_column(<double *>values, source, NULL, row, n)
+            convert_column(<double *>values, source, 0, NULL, row, n)
             if not are_within(<const double *>values, n, low, high):
                 break
             row += n
