@@ -432,7 +432,7 @@ def test_ctrl_c_while_waiting_in_line():
     stop = threading.Event()
     def train():
         while not stop.is_set():
-            net.fit(X, y, epochs=400)
+            net.fit(X, y, epochs=40)
     other = threading.Thread(target=train)
     other.start()
     interrupt(0.5)
