@@ -89,7 +89,7 @@ cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
-    # What the dense kernels' scratch memory is made of (kernels/dense.pyx).
+    # What the dense kernels' scratch memory is made of (kernels/dense.pyx, cache.h).
     FEATURE_BLOCK = 512
     ROW_BLOCK = 128
     NEAR_MOST = 512 << 10

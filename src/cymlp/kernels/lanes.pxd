@@ -2,6 +2,8 @@
 from cymlp.kernels.real cimport real
 
 cdef extern from "lanes.h" nogil:
+    enum:
+        LANES
     float row_max_f32(const float *x, Py_ssize_t n) noexcept
     double row_max_f64(const double *x, Py_ssize_t n) noexcept
     int row_first_max_f32(const float *x, Py_ssize_t n, Py_ssize_t chosen) noexcept

@@ -10,7 +10,7 @@ be NULL, or the logits. A weight of exactly 0 takes the row out, whatever it hol
 from libc.math cimport fabs
 
 from cymlp.kernels.lanes cimport (
-    row_distance, row_entropy, row_exp, row_first_max, row_max, row_softmax, row_sum)
+    LANES, row_distance, row_entropy, row_exp, row_first_max, row_max, row_softmax, row_sum)
 from cymlp.kernels.narrow cimport (
     NARROW_COLUMNS, NARROW_ROWS, narrow_losses, narrow_rows, narrow_softmax)
 from cymlp.kernels.real cimport real
@@ -99,7 +99,7 @@ cdef void short_rows(
     cdef real[SHORT_TARGETS] t
     cdef double[SHORT_TARGETS] each
     cdef int outputs = loss_table[kind].outputs, half, names = 0
-    cdef Py_ssize_t n = (rows * targets + NARROW_COLUMNS - 1) // NARROW_COLUMNS * NARROW_COLUMNS
+    cdef Py_ssize_t n = (rows * targets + LANES - 1) // LANES * LANES
     cdef Py_ssize_t r, c, place
     while names < 2 and loss_table[kind].parameter[names].name[0]:
         names += 1
@@ -385,7 +385,7 @@ cdef void absolute_error(
     cdef const real *t
     cdef double total, difference
     cdef Py_ssize_t r, c
-    if cols == 1:
+    if cols == 1:       # as in correct_binary
         for r in range(rows):
             row_metric[r] = fabs(<double> (logits[r * ldz] - target[r * ldt]))
         return
