@@ -23,9 +23,9 @@
 #ifndef CYMLP_GEMM_TILE_H
 #define CYMLP_GEMM_TILE_H
 
+#include "soon.h"
 #include "vec.h"
 
-#define PANEL_BYTES 64 /* of a row of a panel of weights */
 #define TILE_ROWS 6
 #define ROW_VECTORS 8
 #define ROW_PANELS (ROW_VECTORS * VEC_BYTES / PANEL_BYTES)
@@ -36,16 +36,12 @@
 #define FAR_BYTES (VEC_BYTES == 64 ? 256 << 10 : 96 << 10)
 #define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
 #define TALL_ROWS 12
-#define ROWS_TILES 8 /* so many tiles bring the rows that the next width meets first */
 #define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V)               \
     TILE_CASE(S, 10, V) TILE_CASE(S, 11, V) TILE_CASE(S, 12, V)
-#if VEC_BYTES == PANEL_BYTES
-#define IN_PANELS(v, lanes, panel) ((v) * (panel))
-#define PANELS_OF(vectors) ((vectors) > 1 ? (vectors) : 1)
-#else
-#define IN_PANELS(v, lanes, panel) ((v) * (lanes))
-#define PANELS_OF(vectors) 1
-#endif
+#define PANEL_VECTORS (PANEL_BYTES / VEC_BYTES)
+/* Where vector v of a row stands, whose panels lie so far apart. */
+#define IN_PANELS(v, lanes, panel) ((v) / PANEL_VECTORS * (panel) + (v) % PANEL_VECTORS * (lanes))
+#define PANELS_OF(vectors) (VEC_BYTES == PANEL_BYTES && (vectors) > 1 ? (vectors) : 1)
 #define UNROLL _Pragma("GCC unroll 12")
 #define TILE_INLINE static inline __attribute__((always_inline))
 
@@ -58,73 +54,6 @@ static inline ptrdiff_t tiles_of(ptrdiff_t rows, int most) { return (rows + most
 static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
 {
     return (left + parts - 1) / parts;
-}
-
-/* No processor foresees which panels come next, nor what is worked on after a product, so its tiles
-   share those lines out and bring them near (into the second cache) while they work, eight in every
-   few turns: without it whatever comes next is waited for, up to a fifth of the time where blocks
-   of rows are small. The lines lie in runs; a tile brings a part of one of them, in four parts at a
-   time, or the same part of up to four of them. */
-typedef struct {
-    const char *line;  /* the next to bring; NULL: none */
-    ptrdiff_t step;    /* bytes from line to line */
-    ptrdiff_t more[3]; /* bytes from there to the three others that are brought along */
-    ptrdiff_t every;   /* turns, after which twice four of them are brought */
-    ptrdiff_t lines;   /* of a tile, one after the other */
-    ptrdiff_t each;    /* tiles for a run */
-    ptrdiff_t left;    /* of these */
-    ptrdiff_t skip;    /* bytes from where a run's lines end to where the next one's begin */
-    ptrdiff_t runs;    /* not brought yet; 0: nothing is brought any more */
-} soon_t;
-
-/* Nothing; never written to. */
-static soon_t soon_nothing = {NULL, 0, {0, 0, 0}, PTRDIFF_MAX, 0, 1, 1, 0, 0};
-
-/* A tile's lines in four parts at a time, or with three others each, and as rarely as all of them
-   still get their turn, two at a time. */
-static inline void soon_spread(soon_t *soon, ptrdiff_t turns)
-{
-    ptrdiff_t *more = soon->more, at_a_time = soon->lines, every;
-    if (!more[0] && !more[1]) {
-        at_a_time = (soon->lines + 3) / 4;
-        for (int i = 0; i < 3; i++) more[i] = (i + 1) * at_a_time * soon->step;
-    }
-    every = at_a_time ? turns / at_a_time : 1;
-    soon->every = every > 1 ? 2 * every : 2;
-}
-
-/* Runs of so many lines, `apart` bytes from start to start, for tiles of so many turns. With each
-   run two others come that lie `second` and `third` bytes further; 0: there is none. */
-static inline soon_t soon_runs(const void *next, ptrdiff_t lines, ptrdiff_t apart, ptrdiff_t runs,
-                               ptrdiff_t tiles, ptrdiff_t turns, ptrdiff_t second, ptrdiff_t third)
-{
-    const ptrdiff_t each = tiles > runs ? tiles / runs : 1, share = (lines + each - 1) / each;
-    soon_t soon = {next, PANEL_BYTES, {second, third, 0}, 0, share, each, each,
-                   apart - each * share * PANEL_BYTES, runs};
-    soon_spread(&soon, turns);
-    return soon;
-}
-
-/* One line, or all of the tile's width, of each of k rows that lie `step` bytes from each other. */
-static inline soon_t soon_rows(const void *next, ptrdiff_t step, ptrdiff_t k, int wide,
-                               ptrdiff_t tiles)
-{
-    const ptrdiff_t each = tiles < ROWS_TILES ? tiles : ROWS_TILES;
-    soon_t soon = {next, step, {0, 0, 0}, 0, (k + each - 1) / each, each, each, 0, 1};
-    for (int i = 0; wide && i < 3; i++) soon.more[i] = (i + 1) * PANEL_BYTES;
-    soon_spread(&soon, k);
-    return soon;
-}
-
-/* The next tile's share. */
-static inline void soon_on(soon_t *soon)
-{
-    soon->line += soon->lines * soon->step;
-    if (--soon->left == 0) {
-        soon->line += soon->skip;
-        soon->left = soon->each;
-        if (--soon->runs == 0) *soon = soon_nothing;
-    }
 }
 
 /* The loop of a tile: in each turn a column of the left operand times a row of the right one, and
@@ -146,13 +75,31 @@ static inline void soon_on(soon_t *soon)
                     sum[i][v] = vec_fma_##S(left, right[v], sum[i][v]);                            \
             }                                                                                      \
         }                                                                                          \
-        if (line == NULL) continue;                                                                \
-        for (int twice = 0; twice < 2; twice++, line += soon->step) {                              \
-            __builtin_prefetch(line, 0, 2);                                                        \
-            __builtin_prefetch(line + soon->more[0], 0, 2);                                        \
-            __builtin_prefetch(line + soon->more[1], 0, 2);                                        \
-            __builtin_prefetch(line + soon->more[2], 0, 2);                                        \
+        if (line) line = soon_bring(soon, line);                                                   \
+    }
+
+/* What becomes of a tile's sums. A sum of negative products that are too small for a number is -0,
+   and 0 if a term of 0 follows. So that such terms may be left out (gemm_sparse.h), 0 is added to the
+   sum, or to the bias, where that makes no difference any more. */
+#define RESULTS(S, T)                                                                              \
+    UNROLL for (int v = 0; v < vectors; v++) {                                                     \
+        const ptrdiff_t column = v * VEC_LANES_##S;                                                \
+        T *out = c + IN_PANELS(v, VEC_LANES_##S, c_panel);                                         \
+        if (accumulate)                                                                            \
+            UNROLL for (int i = 0; i < rows; i++)                                                  \
+                sum[i][v] = vec_load_##S(out + i * ldc) + sum[i][v];                               \
+        else if (!bias)                                                                            \
+            UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] + vec_set_##S(0);          \
+        if (bias) {                                                                                \
+            const vec_##S more = vec_load_##S(bias + column) + vec_set_##S(0);                     \
+            UNROLL for (int i = 0; i < rows; i++) sum[i][v] = sum[i][v] + more;                    \
         }                                                                                          \
+        if (relu)                                                                                  \
+            UNROLL for (int i = 0; i < rows; i++) sum[i][v] = vec_relu_##S(sum[i][v]);             \
+        if (gate)                                                                                  \
+            UNROLL for (int i = 0; i < rows; i++)                                                  \
+                sum[i][v] = vec_gate_##S(sum[i][v], vec_load_##S(gate + i * ldg + column));        \
+        UNROLL for (int i = 0; i < rows; i++) vec_store_##S(out + i * ldc, sum[i][v]);             \
     }
 
 #define DEFINE_TILE(S, T)                                                                          \
@@ -175,22 +122,7 @@ static inline void soon_on(soon_t *soon)
             TURNS(S, lda, 1, PANEL_BYTES / (ptrdiff_t)sizeof(T))                                   \
         else                                                                                       \
             TURNS(S, 1, lda, b_k)                                                                  \
-        UNROLL for (int v = 0; v < vectors; v++) {                                                 \
-            const ptrdiff_t column = v * VEC_LANES_##S;                                            \
-            T *out = c + IN_PANELS(v, VEC_LANES_##S, c_panel);                                     \
-            if (accumulate)                                                                        \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
-                    sum[i][v] = vec_load_##S(out + i * ldc) + sum[i][v];                           \
-            if (bias)                                                                              \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
-                    sum[i][v] = sum[i][v] + vec_load_##S(bias + column);                           \
-            if (relu)                                                                              \
-                UNROLL for (int i = 0; i < rows; i++) sum[i][v] = vec_relu_##S(sum[i][v]);         \
-            if (gate)                                                                              \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
-                    sum[i][v] = vec_gate_##S(sum[i][v], vec_load_##S(gate + i * ldg + column));    \
-            UNROLL for (int i = 0; i < rows; i++) vec_store_##S(out + i * ldc, sum[i][v]);         \
-        }                                                                                          \
+        RESULTS(S, T)                                                                              \
     }
 
 #define DEFINE_COLUMN(S, H, T)                                                                     \
@@ -244,31 +176,32 @@ static inline void soon_on(soon_t *soon)
         }                                                                                          \
     }
 
+#define ROW_RESULTS(S, T)                                                                          \
+    UNROLL for (int v = 0; v < vectors; v++) {                                                     \
+        T *out = c + v * VEC_LANES_##S;                                                            \
+        sum[v] = (accumulate ? vec_load_##S(out) : vec_set_##S(0)) + sum[v];                       \
+        if (bias) sum[v] = sum[v] + vec_load_##S(bias + v * VEC_LANES_##S);                        \
+        vec_store_##S(out, relu ? vec_relu_##S(sum[v]) : sum[v]);                                  \
+    }
+
 #define DEFINE_ROW_TILE(S, T)                                                                      \
     TILE_INLINE void row_##S(const int vectors, const int ahead, ptrdiff_t k, const T *a,          \
                              const T *b, ptrdiff_t b_panel, T *c, int accumulate, const T *bias,   \
                              int relu)                                                             \
     {                                                                                              \
-        const int each = PANEL_BYTES / VEC_BYTES;                                                  \
         vec_##S sum[ROW_VECTORS];                                                                  \
         UNROLL for (int v = 0; v < vectors; v++) sum[v] = vec_set_##S(0);                          \
         for (ptrdiff_t p = 0; p < k; p++, b += PANEL_BYTES / sizeof(T)) {                          \
             const vec_##S left = vec_set_##S(a[p]);                                                \
-            UNROLL for (int v = 0; ahead && v < vectors; v += each)                                \
-                __builtin_prefetch((const char *)(b + v / each * b_panel) + AHEAD_BYTES, 0, 2);    \
+            UNROLL for (int v = 0; ahead && v < vectors; v += PANEL_VECTORS)                       \
+                __builtin_prefetch((const char *)(b + v / PANEL_VECTORS * b_panel) + AHEAD_BYTES,  \
+                                   0, 2);                                                          \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
-                sum[v] = vec_fma_##S(                                                              \
-                    left, vec_load_##S(b + v / each * b_panel + v % each * VEC_LANES_##S),         \
-                    sum[v]);                                                                       \
+                sum[v] = vec_fma_##S(left, vec_load_##S(b + IN_PANELS(v, VEC_LANES_##S, b_panel)), \
+                                     sum[v]);                                                      \
         }                                                                                          \
-        UNROLL for (int v = 0; v < vectors; v++) {                                                 \
-            T *out = c + v * VEC_LANES_##S;                                                        \
-            if (accumulate) sum[v] = vec_load_##S(out) + sum[v];                                   \
-            if (bias) sum[v] = sum[v] + vec_load_##S(bias + v * VEC_LANES_##S);                    \
-            vec_store_##S(out, relu ? vec_relu_##S(sum[v]) : sum[v]);                              \
-        }                                                                                          \
+        ROW_RESULTS(S, T)                                                                          \
     }                                                                                              \
-                                                                                                   \
     /* c (+)= a b + bias for one row and some panels of b, at most ROW_PANELS. `ahead` asks for    \
      * lines of b before they are needed, where these are AHEAD_PANELS. */                         \
     static void row_tile_##S(int panels, int ahead, ptrdiff_t k, const T *a, const T *b,           \
