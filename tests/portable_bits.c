@@ -6,6 +6,7 @@
 
 #include "activations.h"
 #include "arithmetic.h"
+#include "gemm_sparse.h"
 #include "gemm_tile.h"
 #include "losses.h"
 
@@ -59,6 +60,29 @@ static void report(const char *name, const void *data, size_t size)
                                 c + j, COLUMNS, PANEL, rows > 1, bias + j, rows % 2,               \
                                 rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);         \
             report("tile " #S, c, sizeof c);                                                       \
+        }                                                                                          \
+        static T other[ROWS * COLUMNS], between[ROWS * COLUMNS];                                   \
+        static turn_t lists[(ROWS / PAIR + 1) * (DEPTH + BITS) * 2];                               \
+        for (int i = 0; i < ROWS * DEPTH; i++) a[i] = draw() < 0 ? a[i] : 0;                       \
+        for (int rows = 1; rows <= ROWS; rows++) { /* the same with zeros left out */              \
+            const ptrdiff_t section = section_of(DEPTH, SPARSE_PANELS);                            \
+            const ptrdiff_t turns = sparse_lists_##S(rows, DEPTH, section, a, DEPTH, lists);       \
+            memcpy(other, c, sizeof c);                                                            \
+            for (int j = 0; j < COLUMNS; j += step)                                                \
+                gemm_column_##S(rows, TILE_VECTORS, DEPTH, a, DEPTH, BY_ROWS,                      \
+                                b + j / PANEL * PANEL * DEPTH + j % PANEL, PANEL, PANEL * DEPTH,   \
+                                other + j, COLUMNS, PANEL, rows > 1, rows % 2 ? bias + j : NULL,   \
+                                rows % 2, rows % 3 ? NULL : gate + j, COLUMNS, NULL,               \
+                                &soon_nothing);                                                    \
+            for (int j = 0, panels; j < COLUMNS; j += panels * PANEL) {                            \
+                panels = COLUMNS / PANEL - j / PANEL;                                              \
+                panels = panels < SPARSE_PANELS ? panels : SPARSE_PANELS;                          \
+                gemm_sparse_##S(rows, panels, DEPTH, section, lists, turns, between, a, DEPTH,     \
+                                b + j * DEPTH, PANEL, PANEL * DEPTH, c + j, COLUMNS, PANEL,        \
+                                rows > 1, rows % 2 ? bias + j : NULL, rows % 2,                    \
+                                rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);         \
+            }                                                                                      \
+            report(memcmp(other, c, sizeof c) ? "sparse differs " #S : "sparse " #S, c, sizeof c); \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \
             x[i] = (T)(scale_##S * draw());                                                        \

@@ -9,7 +9,7 @@ ctypedef struct kernels_t:
     void (*dense_forward)(
         void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, const void *weight,
         const void *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
-        Py_ssize_t panel_begin, Py_ssize_t panel_end, void *scratch) noexcept nogil
+        Py_ssize_t panel_begin, Py_ssize_t panel_end, bint finite, void *scratch) noexcept nogil
     void (*turn_rows)(
         void *out, Py_ssize_t ldo, const void *x, Py_ssize_t ldx, Py_ssize_t rows,
         Py_ssize_t columns) noexcept nogil
@@ -29,6 +29,7 @@ ctypedef struct kernels_t:
     void (*dense_backward_bias)(
         void *dbias, const void *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
         bint accumulate) noexcept nogil
+    bint (*all_finite)(const void *values, Py_ssize_t count) noexcept nogil
     void (*pack_panels)(
         void *panels, const void *weight, Py_ssize_t row_stride, Py_ssize_t column_stride,
         Py_ssize_t inputs, Py_ssize_t outputs) noexcept nogil

@@ -40,6 +40,7 @@ cdef int bind() except -1:
         (<void **>&k.dense_backward_input)[0] = typed("dense", "dense_backward_input", dtype)
         (<void **>&k.dense_backward_weight)[0] = typed("dense", "dense_backward_weight", dtype)
         (<void **>&k.dense_backward_bias)[0] = typed("dense", "dense_backward_bias", dtype)
+        (<void **>&k.all_finite)[0] = typed("dense", "all_finite", dtype)
         (<void **>&k.pack_panels)[0] = typed("dense", "pack_panels", dtype)
         (<void **>&k.unpack_panels)[0] = typed("dense", "unpack_panels", dtype)
         (<void **>&k.activation_forward)[0] = typed("activations", "activation_forward", dtype)

@@ -93,6 +93,7 @@ cdef enum:
     FEATURE_BLOCK = 512
     ROW_BLOCK = 128
     NEAR_MOST = 512 << 10
+    SPARSE_BYTES = 100 << 10
     PACK_PANELS = 60
     GROUP_PANELS = 16
     SKEW_ROWS = 5
@@ -224,6 +225,7 @@ ctypedef struct call_t:
     bint updates
     int optimizer
     bint fused                  # a layer's gradient is followed by its update at once
+    bint finite                 # all parameters are known to be
     bint far                    # no near cache holds the parameters and their states
     const piece_t *pieces
     Py_ssize_t piece_count

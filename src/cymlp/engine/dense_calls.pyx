@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.call cimport PANEL_BYTES, ROW_BLOCK, panels_of
+from cymlp.engine.call cimport SPARSE_BYTES, PANEL_BYTES, ROW_BLOCK, panels_of
 from cymlp.engine.sources cimport describe, is_native
 from cymlp.engine.operands cimport borrow, give_back
 from cymlp.kernels.data cimport source_t
@@ -150,7 +150,7 @@ cdef void forward(
             d.kernels.dense_forward(
                 d.result, d.full, x, leading, d.panel,
                 d.padded + column * d.item if d.has_bias else NULL, False, d.inputs, columns,
-                rows, 0, panels_of(columns, d.item), NULL)
+                rows, 0, panels_of(columns, d.item), False, d.transposed)
             d.kernels.scatter_rows(out + row * row_stride + column * column_stride, row_stride,
                                    column_stride, d.result, d.full, rows, columns)
             column += columns
@@ -162,7 +162,7 @@ def dense_forward(cnp.ndarray out not None, cnp.ndarray x not None, cnp.ndarray 
     """out = x . weight + bias"""
     cdef dense_t d
     cdef Memory memory
-    cdef char **places[4]
+    cdef char **places[5]
     cdef Py_ssize_t row_stride = cnp.PyArray_STRIDE(out, 0)
     cdef Py_ssize_t column_stride = cnp.PyArray_STRIDE(out, 1)
     open_dense(&d, cnp.PyArray_ITEMSIZE(out) == 8, x, weight)
@@ -171,11 +171,11 @@ def dense_forward(cnp.ndarray out not None, cnp.ndarray x not None, cnp.ndarray 
         describe(&d.bias, bias[None], "bias")
     d.height = piece(&d, &d.x)
     item, inputs, height = d.item, d.inputs, d.height
-    places = [&d.panel, &d.result, &d.padded, &d.x.copy]
+    places = [&d.panel, &d.result, &d.padded, &d.x.copy, &d.transposed]
     memory = scratch(&d, [
         inputs * GROUP_BYTES, height * GROUP_BYTES,
         d.outputs * item + GROUP_BYTES if d.has_bias else 0,
-        0 if d.x.direct else height * inputs * item], places)
+        0 if d.x.direct else height * inputs * item, SPARSE_BYTES], places)
     with nogil:
         forward(&d, cnp.PyArray_BYTES(out), row_stride, column_stride)
     give_back(memory)
@@ -272,7 +272,7 @@ def dense_backward(cnp.ndarray grad_x not None, cnp.ndarray grad_weight not None
     places = [&d.panel, &d.result, &d.padded, &d.transposed, &d.x.copy, &d.grad_output.copy]
     memory = scratch(&d, [
         (d.outputs * item + 64) * d.full, <Py_ssize_t>INPUT_BLOCK * GROUP_BYTES,
-        block * GROUP_BYTES, ROW_BLOCK * INPUT_BLOCK * item,
+        block * GROUP_BYTES, SPARSE_BYTES + ROW_BLOCK * INPUT_BLOCK * item,
         0 if d.x.direct else block * INPUT_BLOCK * item,
         0 if d.grad_output.direct else max(item * d.height * d.outputs, block * GROUP_BYTES),
     ], places)

@@ -5,6 +5,7 @@ cdef class Gate:
     cdef unsigned long writer
     cdef unsigned long handling     # the thread that runs signal handlers from within a call
     cdef long generation
+    cdef bint changed               # a call that writes has been inside; for whoever cares to reset
     cdef list queue
     cdef object condition
     cdef int enter(self, bint writing) except -1

@@ -37,6 +37,7 @@ cdef class Gate:
                 self._wait(writing, me)
         if writing:
             self.writer = PyThread_get_thread_ident()
+            self.changed = True
         else:
             self.readers += 1
         return 0

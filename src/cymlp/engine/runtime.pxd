@@ -57,6 +57,7 @@ cdef class Engine:
     cdef readonly int last_threads      # how many the last call has used (for tests)
     cdef readonly tuple last_sums   # of an epoch: see cymlp.data
     cdef Gate gate
+    cdef int finite             # whether the parameters are, as far as it is known
     cdef list known                     # programs of calls that go the short way
     cdef void _fill(self, Py_ssize_t offset, double value) noexcept
     cdef char *_place(self, parameter, Py_ssize_t state) except NULL
@@ -64,6 +65,7 @@ cdef class Engine:
     cdef int _check(self, call_t *call, cnp.ndarray target, weight, bint labels) except -1
     cdef int _threads(self, Program program, long long rows, long long grain) noexcept
     cdef Memory _open(self, Program program, cnp.ndarray x, int threads, int copies)
+    cdef bint _is_finite(self) noexcept
     cdef int _run(self, call_t *call, Program program, team_job job, int threads,
                   search_t *search=*) except -1
     cdef int _predict(self, Program program, cnp.ndarray x, cnp.ndarray out) except -1

@@ -39,6 +39,11 @@ cdef enum:
     # Parameters and states of more bytes are far away when their step comes. Fewer are in a cache
     # often enough for it to cost more than it gains to bring them near (9 MiB: 1.02).
     FAR_ARENA = 16 << 20
+    # What is known of the parameters (`Engine.finite`).
+    UNKNOWN = 0
+    NOT_LOOKED_AT = 1
+    NOT_FINITE = 2
+    FINITE = 3
     CALL_BYTES = (sizeof(call_t) + 63) // 64 * 64
 
 
@@ -236,6 +241,23 @@ cdef class Engine:
         call.handling = &self.gate.handling
         return memory
 
+    cdef bint _is_finite(self) noexcept:
+        """Whether all parameters are known to be finite: then a single row leaves its zeros out.
+
+        To look costs as much as such a call, so the first one after a change does not.
+        """
+        cdef bint finite
+        if self.gate.changed:
+            self.gate.changed = False
+            self.finite = UNKNOWN
+        if self.finite == UNKNOWN:
+            self.finite = NOT_LOOKED_AT
+        elif self.finite == NOT_LOOKED_AT:
+            with nogil:
+                finite = self.kernels.all_finite(self.arena.data, self.parameter_bytes // self.item)
+            self.finite = FINITE if finite else NOT_FINITE
+        return self.finite == FINITE
+
     cdef int _run(self, call_t *call, Program program, team_job job, int threads,
                   search_t *search=NULL) except -1:
         cdef bint alone = call.updates or search != NULL
@@ -248,6 +270,7 @@ cdef class Engine:
         call.arithmetic = arithmetic_of_networks()
         try:
             program.read_directly(call)
+            call.finite = call.rows == 1 and not call.updates and self._is_finite()
             call.step, call.first_epoch = self.step, self.epoch
             if search != NULL:
                 with nogil:

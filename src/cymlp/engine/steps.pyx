@@ -24,7 +24,7 @@ cdef void dense_forward(
         return
     c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
                             at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.relu, s.inputs,
-                            s.outputs, rows, panel, panel_end, b.scratch)
+                            s.outputs, rows, panel, panel_end, c.finite, b.scratch)
     if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, rows, columns,

@@ -5,14 +5,24 @@
 #include <stddef.h>
 #include <unistd.h>
 
-/* Limits of near_bytes. */
+/* Limits of near_bytes and first_bytes. */
 enum { NEAR_LEAST = 256 << 10, NEAR_MOST = 512 << 10 };
+enum { FIRST_LEAST = 24 << 10, FIRST_MOST = 48 << 10 };
 
-/* Bytes of a core's second cache; 0 or less where the system does not say. */
+/* Bytes of a core's first and second cache; 0 or less where the system does not say. */
 static inline long second_cache_bytes(void)
 {
 #ifdef _SC_LEVEL2_CACHE_SIZE
     return sysconf(_SC_LEVEL2_CACHE_SIZE);
+#else
+    return 0;
+#endif
+}
+
+static inline long first_cache_bytes(void)
+{
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+    return sysconf(_SC_LEVEL1_DCACHE_SIZE);
 #else
     return 0;
 #endif
@@ -30,6 +40,20 @@ static inline ptrdiff_t near_bytes(void)
         __atomic_store_n(&known, near, __ATOMIC_RELAXED);
     }
     return near;
+}
+
+/* So much of an operand stays in the first cache while the other one passes: three quarters of it.
+   The smallest are of 32 KiB. */
+static inline ptrdiff_t first_bytes(void)
+{
+    static ptrdiff_t known;
+    ptrdiff_t first = __atomic_load_n(&known, __ATOMIC_RELAXED);
+    if (first == 0) {
+        first = first_cache_bytes() / 4 * 3;
+        first = first < FIRST_LEAST ? FIRST_LEAST : first > FIRST_MOST ? FIRST_MOST : first;
+        __atomic_store_n(&known, first, __ATOMIC_RELAXED);
+    }
+    return first;
 }
 
 /* Whether a single row's loop asks for lines of a far weight before it needs them: where the second

@@ -9,7 +9,7 @@ from cymlp.kernels.real cimport real
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
-    Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch) noexcept nogil
+    Py_ssize_t panel_begin, Py_ssize_t panel_end, bint finite, real *scratch) noexcept nogil
 
 cdef void turn_rows(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, Py_ssize_t rows,
@@ -34,6 +34,8 @@ cdef void dense_backward_weight(
 cdef void dense_backward_bias(
     real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
     bint accumulate) noexcept nogil
+
+cdef bint all_finite(const real *values, Py_ssize_t count) noexcept nogil
 
 cdef void pack_panels(
     real *panels, const real *weight, Py_ssize_t row_stride, Py_ssize_t column_stride,

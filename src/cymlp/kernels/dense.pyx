@@ -1,20 +1,22 @@
 """Dense layers: forward, gradient by input, gradient by weight and bias, and the weights' layout.
 
-What stands here is the order of the products (`gemm.pxd`), and what is laid out anew for them. The
-cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are part of
-the contract on the bits; everything else may be cut in any way.
+What stands here is the order of the products (`gemm.pxd`, `sparse.pxd`, `single_row.pxd`), and what
+is laid out anew for them. The cuts of the long dimension (``FEATURE_BLOCK``, ``ROW_BLOCK``) are
+part of the contract on the bits; everything else may be cut in any way.
 """
 from libc.string cimport memset
 
 from cymlp.kernels.gemm cimport (
-    AHEAD_PANELS, BY_COLUMNS, BY_ROWS, FAR_BYTES, NARROW_BYTES, PACKED, ROW_PANELS, TILE_VECTORS,
-    VEC_BYTES, asks_early, blocks_of, columns_of, pack, product, row_tile, soon_nothing,
-    soon_panels, soon_runs, soon_t)
+    BY_COLUMNS, BY_ROWS, FAR_BYTES, FEATURE_BLOCK, NARROW_BYTES, PACKED, TILE_VECTORS, VEC_BYTES,
+    blocks_of, columns_of, pack, product, soon_nothing, soon_panels, soon_runs, soon_t)
 from cymlp.kernels.real cimport real
+from cymlp.kernels.single_row cimport single_row
+from cymlp.kernels.sparse cimport (
+    SPARSE_BYTES, WAITING_ROWS, large_enough, leaving_pays, share_of_columns, share_of_rows,
+    soon_sooner, sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
 from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
 
 cdef enum:
-    FEATURE_BLOCK = 512     # a chain over features is cut here
     ROW_BLOCK = 128         # a chain over the rows of a batch is cut here
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
     PACK_ROWS = 96
@@ -25,58 +27,65 @@ cdef enum:
     FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
 
-cdef inline void single_row(
-    Py_ssize_t panels, Py_ssize_t inputs, const real *x, const real *weight, real *out,
-    const real *bias, bint relu, bint far,
-) noexcept nogil:
-    """One row times some panels, each of which is read from end to end.
+cdef inline real *behind_lists(real *scratch) noexcept nogil:
+    """Scratch memory, of which lists of turns take the first part."""
+    return scratch + SPARSE_BYTES // sizeof(real)
 
-    Of weights that are `far` a processor that gains by it is asked for lines early, and for those
-    of fewer panels at a time.
+
+cdef inline void rows_product(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
+    const real *b, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, bint accumulate, const real *bias,
+    bint relu, const real *gate, Py_ssize_t ldg, bint far, soon_t *later, turn_t *lists,
+    real *packed,
+) noexcept nogil:
+    """A product of rows and panels (which come from `far` away) that leaves zeros out if it pays.
+
+    `lists` has room for SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed`
+    is not NULL, the rows are copied together there first.
     """
-    cdef Py_ssize_t full = columns_of(out), apart = full * inputs
-    cdef Py_ssize_t panel = 0, count, begin, k
-    cdef bint last, ahead = far and asks_early()
-    cdef const real *right
-    cdef const real *end_bias
-    while panel < panels:
-        count = min(panels - panel, AHEAD_PANELS if ahead else ROW_PANELS)
-        begin = 0
-        last = False
-        while not last:
-            k = min(inputs - begin, FEATURE_BLOCK)
-            last = begin + k == inputs
-            right = weight + panel * apart + begin * full
-            end_bias = bias + panel * full if last and bias != NULL else NULL
-            row_tile(count, ahead, k, x + begin, right, apart, out + panel * full, begin > 0,
-                     end_bias, relu and last)
-            begin += k
-        panel += count
+    cdef Py_ssize_t full = columns_of(c)
+    cdef double share
+    if lists != NULL and large_enough(rows, columns, k, c):
+        share = share_of_rows(rows, k, a, lda)
+        if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, c):
+            soon_sooner(later, share)
+            sparse_product(rows, columns, k, a, lda, b, full, b_panel, c, ldc, full, accumulate,
+                           bias, relu, gate, ldg, later, lists)
+            return
+    if packed != NULL:
+        pack(rows, k, packed, a, lda, 1)
+    product(rows, columns, k, a if packed == NULL else <const real *>packed, lda,
+            BY_ROWS if packed == NULL else PACKED, b, full, b_panel, c, ldc, full, accumulate,
+            bias, relu, gate, ldg, later)
 
 
 cdef void dense_forward(
     real *out, Py_ssize_t ldo, const real *x, Py_ssize_t ldx, const real *weight,
     const real *bias, bint relu, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
-    Py_ssize_t panel_begin, Py_ssize_t panel_end, real *scratch,
+    Py_ssize_t panel_begin, Py_ssize_t panel_end, bint finite, real *scratch,
 ) noexcept nogil:
     """out (rows, outputs) = x (rows, inputs) . weight + bias, for the given panels of outputs.
 
     With `relu`, what is below zero becomes zero. Where so many rows pass so many panels that it
-    pays, rows are copied together for the tiles, into `scratch`: NEAR_MOST and one row's block
-    more; with NULL they are not.
+    pays, rows are copied together for the tiles. `scratch` holds SPARSE_BYTES, and for such rows
+    NEAR_MOST and one row's block more; with NULL nothing is copied and no zero left out. Whether
+    the weight is `finite` is looked at where there are more rows than one; of a single one zeros
+    are left out if it is known.
     """
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
     cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
     cdef Py_ssize_t begin = 0, k, block, blocks, row, end
-    cdef const real *left
-    cdef bint last, packed = scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS
+    cdef turn_t *lists = <turn_t *>scratch
+    cdef real *packed = NULL
+    cdef bint last, far = inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
+    if scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS:
+        packed = behind_lists(scratch)
     weight += panel_begin * full * inputs
     out += panel_begin * full
     if bias != NULL:
         bias += panel_begin * full
     if rows == 1:
-        single_row(panels, inputs, x, weight, out, bias, relu,
-                   inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES)
+        single_row(panels, inputs, x, weight, out, bias, relu, finite, far)
         return
     while True:
         k = min(inputs - begin, FEATURE_BLOCK)
@@ -85,13 +94,9 @@ cdef void dense_forward(
         row = 0
         for block in range(blocks):
             end = rows * (block + 1) // blocks
-            left = x + row * ldx + begin
-            if packed:
-                pack(end - row, k, scratch, left, ldx, 1)
-            product(end - row, columns, k, <const real *>scratch if packed else left, ldx,
-                    PACKED if packed else BY_ROWS, weight + begin * full, full, full * inputs,
-                    out + row * ldo, ldo, full, begin > 0, bias if last else NULL, relu and last,
-                    NULL, 0, &soon_nothing)
+            rows_product(end - row, columns, k, x + row * ldx + begin, ldx, weight + begin * full,
+                         full * inputs, out + row * ldo, ldo, begin > 0, bias if last else NULL,
+                         relu and last, NULL, 0, far, &soon_nothing, lists, packed)
             row = end
         begin += k
         if last:
@@ -145,7 +150,7 @@ cdef void dense_turned(
         if bias != NULL:
             for output in range(count):
                 for row in range(rows):
-                    out[output * ldo + row] = bias[first + output]
+                    out[output * ldo + row] = bias[first + output] + 0     # not -0: gemm_tile.h
         product(count, rows, inputs, weight, full, BY_COLUMNS, x, ldx, full, out, ldo, full,
                 bias != NULL, NULL, relu, NULL, 0, &soon_nothing)
         first += count
@@ -204,9 +209,9 @@ cdef inline void pack_transposed(
 cdef inline void transposed_product(
     real *dx, Py_ssize_t lddx, const real *dz, Py_ssize_t ldz, const real *packed,
     const real *gate, Py_ssize_t ldg, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k,
-    bint accumulate, const real *later, Py_ssize_t panel,
+    bint accumulate, const real *later, Py_ssize_t panel, bint far, turn_t *lists,
 ) noexcept nogil:
-    """All rows times a packed block of a weight.
+    """All rows times a packed block of a weight, which comes from `far` away.
 
     The block of which `later` is the first line, with `panel` elements from panel to panel of
     outputs, is brought near with the last rows; NULL: none is.
@@ -221,9 +226,10 @@ cdef inline void transposed_product(
         if near:
             soon = soon_panels(later, 3 * panel, columns, (k + 3 * full - 1) // (3 * full),
                                end - row, columns, k, panel, 2 * panel)
-        product(end - row, columns, k, dz + row * ldz, ldz, BY_ROWS, packed, full,
-                transposed_panel(dx, k), dx + row * lddx, lddx, full, accumulate, NULL, False,
-                NULL if gate == NULL else gate + row * ldg, ldg, &soon if near else &soon_nothing)
+        rows_product(end - row, columns, k, dz + row * ldz, ldz, packed, transposed_panel(dx, k),
+                     dx + row * lddx, lddx, accumulate, <const real *>NULL, False,
+                     NULL if gate == NULL else gate + row * ldg, ldg,
+                     far, &soon if near else &soon_nothing, lists, <real *>NULL)
         row = end
 
 
@@ -235,14 +241,16 @@ cdef void dense_backward_input(
     """dx (rows, inputs) = dz (rows, outputs) . weight^T, for the given panels of inputs.
 
     With a `gate` of dx's shape, the output of relu, dx becomes zero where it is not above zero.
-    `scratch` holds GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as there are, with
-    SKEW_ROWS more each: one block of the transposed weight. Of a large weight the next block is
-    brought near meanwhile.
+    `scratch` holds SPARSE_BYTES, then GROUP_PANELS panels of FEATURE_BLOCK rows, or as many as
+    there are, with SKEW_ROWS more each: one block of the transposed weight. Of a large weight the
+    next block is brought near meanwhile.
     """
     cdef Py_ssize_t full = columns_of(dx), panel = panel_begin, begin, k, panels, columns, first
     cdef const real *later
     cdef bint few = rows <= FEW_ROWS, last
     cdef bint far = few and inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
+    cdef turn_t *lists = <turn_t *>scratch
+    scratch = behind_lists(scratch)
     while panel < panel_end:
         panels = min(panel_end - panel, GROUP_PANELS // 2 if few else GROUP_PANELS)
         first = panel * full
@@ -259,7 +267,7 @@ cdef void dense_backward_input(
                 later = weight + (first + panels * full) * full
             transposed_product(dx + first, lddx, dz + begin, ldz, <const real *>scratch,
                                gate + first if last and gate != NULL else NULL, ldg, rows, columns,
-                               k, begin > 0, later, inputs * full)
+                               k, begin > 0, later, inputs * full, far, lists)
             begin += k
         panel += panels
 
@@ -305,6 +313,30 @@ cdef void turned_gradient(
     turn_rows(dweight, full, scratch, inputs, full, inputs)
 
 
+cdef inline bint sparse_gradient(
+    real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
+    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
+    real *scratch, bint far, soon_t *later, turn_t *lists,
+) noexcept nogil:
+    """dweight (+)= x^T . dz for one block of rows, if it pays to leave out the zeros of x.
+
+    Returns whether it did. The block is turned first, into `scratch`.
+    """
+    cdef Py_ssize_t full = columns_of(dweight), beside = (rows + full - 1) // full * full
+    cdef double share
+    if not large_enough(inputs, outputs, rows, dweight):
+        return False
+    share = share_of_columns(inputs, rows, x, ldx)
+    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, dweight):
+        return False
+    soon_sooner(later, share)
+    turn_rows(scratch, beside, x, ldx, rows, inputs)
+    sparse_product(inputs, outputs, rows, <const real *>scratch, beside, dz, ldz, full, dweight,
+                   full, dweight_panel, accumulate, <const real *>NULL, False, <const real *>NULL,
+                   0, later, lists)
+    return True
+
+
 cdef void dense_backward_weight(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
@@ -313,17 +345,19 @@ cdef void dense_backward_weight(
     """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for a part of a weight.
 
     With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
-    blocks give the same bits. `scratch` holds ROW_BLOCK rows of these inputs: walking down a few
-    columns of x misses every near cache where rows are long, so they are copied together first, and
-    the next ones are brought near meanwhile.
+    blocks give the same bits. `scratch` holds SPARSE_BYTES, then ROW_BLOCK rows of these inputs, up
+    to whole panels: walking down a few columns of x misses every near cache where rows are long, so
+    they are copied together first, and the next ones are brought near meanwhile.
     Where outputs are few, most of it is done the other way round.
     What is worked on `later`, this part of another array in panels and of two more, `second` and
     `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
     """
     cdef Py_ssize_t full = columns_of(dweight), begin = 0, k, left
     cdef Py_ssize_t whole = inputs // full * full
+    cdef turn_t *lists = <turn_t *>scratch
     cdef soon_t soon
-    cdef bint far
+    cdef bint apart
+    scratch = behind_lists(scratch)
     if (turning_pays(whole, outputs, rows, accumulate, dweight)
             and min(rows, ROW_BLOCK) * ldx * <Py_ssize_t>sizeof(real) < FAR_BYTES):
         turned_gradient(dweight, x, ldx, dz, ldz, whole, outputs, rows, accumulate, scratch)
@@ -332,25 +366,26 @@ cdef void dense_backward_weight(
         dweight += whole * full
         x += whole
         inputs -= whole
-    while True:
+    while begin < rows or begin == 0:
         k = min(rows - begin, ROW_BLOCK)
         left = min(rows - begin - k, ROW_BLOCK)
-        far = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
-        if far:
-            pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
         soon = soon_nothing
-        if far and left:
-            soon = soon_runs(x + (begin + k) * ldx, (inputs + full - 1) // full,
-                             ldx * sizeof(real), left, left, k, 0, 0)
-        elif later != NULL and not left:
+        if later != NULL and not left:
             soon = soon_panels(later, later_panel, inputs, (outputs + full - 1) // full, inputs,
                                outputs, k, second, third)
-        product(inputs, outputs, k, <const real *>scratch if far else x + begin * ldx, ldx,
-                PACKED if far else BY_COLUMNS, dz + begin * ldz, ldz, full, dweight, full,
-                dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0, &soon)
-        begin += k
-        if begin >= rows:
-            return
+        if not sparse_gradient(dweight, dweight_panel, x + begin * ldx, ldx, dz + begin * ldz, ldz,
+                               inputs, outputs, k, accumulate or begin > 0, scratch,
+                               later != NULL, &soon, lists):
+            apart = k * ldx * <Py_ssize_t>sizeof(real) >= FAR_BYTES
+            if apart:
+                pack(inputs, k, scratch, x + begin * ldx, 1, ldx)
+                if left:
+                    soon = soon_runs(x + (begin + k) * ldx, (inputs + full - 1) // full,
+                                     ldx * sizeof(real), left, left, k, 0, 0)
+            product(inputs, outputs, k, <const real *>scratch if apart else x + begin * ldx, ldx,
+                    PACKED if apart else BY_COLUMNS, dz + begin * ldz, ldz, full, dweight, full,
+                    dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0, &soon)
+        begin += ROW_BLOCK
 
 
 cdef void dense_backward_bias(
@@ -367,6 +402,15 @@ cdef void dense_backward_bias(
         begin += k
         if begin >= rows:
             return
+
+
+cdef bint all_finite(const real *values, Py_ssize_t count) noexcept nogil:
+    """Whether all of some whole lines of values are finite."""
+    cdef Py_ssize_t full = columns_of(values)
+    if real is float:
+        return sparse_finite_f32(count // full, 1, values, full, 0)
+    else:
+        return sparse_finite_f64(count // full, 1, values, full, 0)
 
 
 cdef void pack_panels(

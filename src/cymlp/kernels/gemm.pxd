@@ -51,6 +51,10 @@ cdef extern from "cache.h" nogil:
     bint asks_early() noexcept
 
 
+cdef enum:
+    FEATURE_BLOCK = 512     # a chain over features is cut here: part of the contract on the bits
+
+
 cdef inline Py_ssize_t columns_of(real *unused) noexcept nogil:
     """The columns of a panel."""
     return PANEL_BYTES // <Py_ssize_t>sizeof(real)
