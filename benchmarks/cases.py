@@ -36,6 +36,7 @@ class Case:
     optimizer: str = "adam"
     dtype: str = "float32"
     task: str = "multiclass"
+    filled: float = 1.0         # the share of the inputs that are not zero
 
     @property
     def parameters(self) -> int:
@@ -48,7 +49,10 @@ class Case:
         return list(zip(self.widths[:-1], self.widths[1:], strict=True))
 
     def operations(self, work: str) -> int:
-        """Floating-point operations in the matrix products; the input has no gradient."""
+        """Floating-point operations in the matrix products, those on zeros too.
+
+        The input has no gradient.
+        """
         products = [inputs * outputs for inputs, outputs in self.layers]
         if work == "predict":
             return 2 * self.batch * sum(products)
@@ -123,6 +127,8 @@ def draw_batch(case: Case) -> Batch:
     """One batch for a network."""
     rng = np.random.default_rng(1)
     rows = rng.standard_normal((case.batch, case.widths[0])).astype(case.dtype)
+    if case.filled < 1:
+        rows[np.random.default_rng(5).random(rows.shape) >= case.filled] = 0
     outputs = case.widths[-1]
     if case.task == "multiclass":
         return Batch(rows, rng.integers(0, outputs, case.batch))

@@ -31,11 +31,12 @@ from .works.kernels import kernels
 from .works.memory import memory
 from .works.scale import scale
 from .works.steps import predict, random, train
+from .works.zeros import zeros
 
 # Those with workers of their own come first; the others share them.
 OWN = {"import": imports, "memory": memory}
 SHARED = {"predict": predict, "train": train, "fit": fit, "kernels": kernels, "scale": scale,
-          "random": random}
+          "random": random, "zeros": zeros}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

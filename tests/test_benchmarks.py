@@ -121,6 +121,18 @@ def test_growth_and_the_random_set():
     assert any("geometric mean" in line for line in report.lines)
 
 
+def test_inputs_with_zeros():
+    from benchmarks.cases import NETWORKS, Case, draw_batch
+    from benchmarks.compare import run
+
+    report = run(settings("--work", "zeros", "--peers", "numpy"))
+    assert [row["case"]["filled"] for row in rows_of(report, "train")] == [1.0, 0.5]
+    assert all("median" in found for row in report.rows for found in row["peers"].values())
+    rows, labels = draw_batch(Case("mnist", NETWORKS["mnist"], 64, filled=0.2))
+    assert 0.15 < (rows != 0).mean() < 0.25
+    assert (labels == draw_batch(Case("mnist", NETWORKS["mnist"], 64)).targets).all()
+
+
 def test_a_wrong_result_is_reported_and_not_timed(fakes):
     from benchmarks.compare import run
 
