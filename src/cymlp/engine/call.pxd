@@ -89,11 +89,13 @@ cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
-    # What the dense kernels' scratch memory is made of (kernels/dense.pyx, cache.h).
+    # What the dense kernels' scratch memory is made of (kernels/dense.pyx, sparse.pxd, cache.h).
     FEATURE_BLOCK = 512
     ROW_BLOCK = 128
     NEAR_MOST = 512 << 10
     SPARSE_BYTES = 100 << 10
+    SPARSE_ROWS = 16
+    SPARSE_TURNS = 32
     PACK_PANELS = 60
     GROUP_PANELS = 16
     SKEW_ROWS = 5

@@ -10,7 +10,7 @@ from libc.string cimport memset
 
 from cymlp.engine.binding cimport kernels_t, typed_kernels
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.call cimport SPARSE_BYTES, PANEL_BYTES, ROW_BLOCK, panels_of
+from cymlp.engine.call cimport PANEL_BYTES, ROW_BLOCK, SPARSE_BYTES, panels_of
 from cymlp.engine.sources cimport describe, is_native
 from cymlp.engine.operands cimport borrow, give_back
 from cymlp.kernels.data cimport source_t

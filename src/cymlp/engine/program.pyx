@@ -98,16 +98,17 @@ cdef bint reads_directly(plan):
 cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) noexcept:
     """The scratch memory in bytes that a thread needs for a step."""
     cdef Py_ssize_t most = UNIT_PANELS * PANEL_BYTES, inputs, features
-    if s.op == DENSE_FORWARD:           # some rows copied together
+    if s.op == DENSE_FORWARD:           # lists of turns, and some rows copied together
         features = min(s.inputs, <Py_ssize_t>FEATURE_BLOCK) * item
-        if s.outputs * item < PACK_PANELS * PANEL_BYTES:
-            return SPARSE_BYTES
-        return SPARSE_BYTES + padded_to(min(rows * features, NEAR_MOST + features), GRANULE_BYTES)
-    if s.op == DENSE_BACKWARD_INPUT:    # some panels of the transposed weight
+        if s.outputs * item >= PACK_PANELS * PANEL_BYTES:
+            most = padded_to(min(rows * features, NEAR_MOST + features), GRANULE_BYTES)
+            return SPARSE_BYTES + most
+        return SPARSE_BYTES if rows >= SPARSE_ROWS and s.inputs >= SPARSE_TURNS else 0
+    if s.op == DENSE_BACKWARD_INPUT:    # lists, and some panels of the transposed weight
         features = min(padded_to(s.outputs, PANEL_BYTES // item), <Py_ssize_t>FEATURE_BLOCK)
         most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
         return SPARSE_BYTES + (features + SKEW_ROWS) * most
-    if s.op == DENSE_UPDATE:            # the gradient, and the rows of the inputs
+    if s.op == DENSE_UPDATE:            # lists, the gradient, and the rows of the inputs
         inputs = padded_to(min(s.inputs, <Py_ssize_t>UNITS_HIGH * UNIT_INPUTS), PANEL_BYTES // item)
         most = min(padded_to(s.outputs * item, PANEL_BYTES), UNITS_WIDE * most)
         features = padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES)

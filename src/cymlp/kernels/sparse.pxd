@@ -49,7 +49,9 @@ cdef enum:
     CHAINS = 8              # of multiply-adds, so that none waits for another
     TURN_COST = 1           # of an element
     WAITING_ROWS = 64       # fewer wait for a weight that comes from far away
-    LEAST_WORK = 16 << 10   # of a product, in multiply-adds of a register: less is not looked at
+    SPARSE_ROWS = 16        # least size of a product whose left operand is looked at
+    SPARSE_TURNS = 32
+    LEAST_WORK = 16 << 10   # in multiply-adds of a register
 
 
 cdef inline double share_of_rows(
@@ -85,7 +87,7 @@ cdef inline bint large_enough(
 ) noexcept nogil:
     """Whether a product is worth a look at its left operand."""
     cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
-    return (rows >= 16 and k >= 32 and columns > lanes
+    return (rows >= SPARSE_ROWS and k >= SPARSE_TURNS and columns > lanes
             and rows * k * (columns // lanes) >= LEAST_WORK)
 
 
