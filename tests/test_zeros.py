@@ -1,8 +1,8 @@
 """Zeros that products leave out: that no bit shows it, and that nothing is hidden by it.
 
 Products of fewer than 16 rows, and of no more columns than fit a register, are computed whole, so
-the same rows in pieces of 15, or the same columns in pieces of 2, say what is expected. A single row
-is computed whole when it is the first one after the parameters have changed.
+the same rows in pieces of 15, or the same columns in pieces of 2, say what is expected. A single
+row is computed whole when it is the first one after the parameters have changed.
 """
 
 import numpy as np
@@ -48,7 +48,8 @@ def by_rows(call, *arrays):
 
 
 def forward_both_ways(x, weight, bias):
-    same(ops.dense_forward(x, weight, bias), by_rows(lambda part: ops.dense_forward(part, weight, bias), x))
+    same(ops.dense_forward(x, weight, bias),
+         by_rows(lambda part: ops.dense_forward(part, weight, bias), x))
 
 
 def backward_both_ways(grad_output, x, weight):
@@ -75,7 +76,8 @@ def test_products(shape, pattern, dtype):
     forward_both_ways(x, weight, bias)
     backward_both_ways(sparse(rows, outputs, pattern, dtype, seed=2), x, weight)
     expected = x.astype("float64") @ weight + bias
-    np.testing.assert_allclose(ops.dense_forward(x, weight, bias), expected, atol=inputs * 1e-6, rtol=1e-5)
+    np.testing.assert_allclose(ops.dense_forward(x, weight, bias), expected, rtol=1e-5,
+                               atol=inputs * 1e-6)
 
 
 @pytest.mark.parametrize("order", ["reversed", "within others", "columns first"])
@@ -86,7 +88,7 @@ def test_rows_that_lie_in_any_way(order):
     weight = np.random.default_rng(0).normal(size=(150, 70)).astype("float32")
     same(ops.dense_forward(other, weight), ops.dense_forward(x, weight))
     for one, same_one in zip(ops.dense_backward(x[:, :70], other, weight),
-                             ops.dense_backward(x[:, :70], x, weight)):
+                             ops.dense_backward(x[:, :70], x, weight), strict=True):
         same(one, same_one)
 
 
