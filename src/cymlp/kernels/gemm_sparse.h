@@ -111,6 +111,7 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
         for (int i = 0; i < VEC_LANES_##S; i++) total += lanes[i];                                 \
         return total == 0;                                                                         \
     }                                                                                              \
+                                                                                                   \
     /* All rows of c past some panels of b, at most SPARSE_PANELS. Meanwhile each section's lines  \
      * of b are brought by the section before it, those of `next` by the last one; where that is   \
      * NULL the tiles bring what the caller says, and he goes on. */                               \
