@@ -103,30 +103,29 @@ def test_networks(widths, share, dtype):
     same(net.predict(X), np.concatenate([net.predict(X[i:i + 1]) for i in range(len(X))]))
 
 
-def test_training_on_several_threads():
+def test_training_on_several_threads(forced):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 300)) * (rng.random((600, 300)) < 0.2)
     y = rng.integers(0, 5, 600)
-    ends, before = [], cymlp.get_num_threads()
+    ends = []
     for threads in (1, 2, 3):
-        cymlp.set_num_threads(threads)
+        forced(threads)
         net = cymlp.mlp(300, [200, 150], 5, task="multiclass", optimizer="adam", rng=0)
         net.fit(X, y, epochs=2, batch_size=150)
         ends.append(b"".join(value.tobytes() for value in net.parameters.values()))
-    cymlp.set_num_threads(before)
     assert ends[0] == ends[1] == ends[2]
 
 
 @pytest.mark.parametrize("bias", [None, 0.0, -0.0])
 def test_a_sum_too_small_for_a_number(bias):
     """A negative product becomes -0; zeros behind it would make it 0."""
+    if bias is not None:
+        bias = np.full(128, bias, "float32")
     for sign in (1, -1):
         x = np.zeros((64, 64), "float32")
         x[:, 3] = 1e-30
         weight = np.full((64, 128), sign, "float32")
         weight[3] = -1e-30
-        if bias is not None:
-            bias = np.full(128, bias, "float32")
         forward_both_ways(x, weight, bias)
         backward_both_ways(weight[:, :64].copy(), x, np.ones((64, 64), "float32"))
         backward_both_ways(x, weight[:, :64].copy(), np.ones((64, 64), "float32"))

@@ -108,8 +108,10 @@ cdef Py_ssize_t scratch_of(const step_t *s, Py_ssize_t item, Py_ssize_t rows) no
         features = min(padded_to(s.outputs, PANEL_BYTES // item), <Py_ssize_t>FEATURE_BLOCK)
         most = min(padded_to(s.inputs * item, PANEL_BYTES), <Py_ssize_t>GROUP_PANELS * PANEL_BYTES)
         return SPARSE_BYTES + (features + SKEW_ROWS) * most
-    if s.op == DENSE_UPDATE:            # lists, the gradient, and the rows of the inputs
-        inputs = padded_to(min(s.inputs, <Py_ssize_t>UNITS_HIGH * UNIT_INPUTS), PANEL_BYTES // item)
+    # Lists, the gradient, and the rows of the inputs; a bias's gradient needs less.
+    if s.op == DENSE_UPDATE:
+        inputs = min(s.inputs, <Py_ssize_t>UNITS_HIGH * UNIT_INPUTS)
+        inputs = padded_to(inputs, PANEL_BYTES // item)     # they may be turned, in whole blocks
         most = min(padded_to(s.outputs * item, PANEL_BYTES), UNITS_WIDE * most)
         features = padded_to(min(rows, <Py_ssize_t>ROW_BLOCK) * item, GRANULE_BYTES)
         return SPARSE_BYTES + inputs * (most + features)

@@ -270,7 +270,7 @@ cdef class Engine:
         call.arithmetic = arithmetic_of_networks()
         try:
             program.read_directly(call)
-            call.finite = call.rows == 1 and not call.updates and self._is_finite()
+            call.finite = call.rows == 1 and not alone and self._is_finite()
             call.step, call.first_epoch = self.step, self.epoch
             if search != NULL:
                 with nogil:

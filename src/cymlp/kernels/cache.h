@@ -9,37 +9,36 @@
 enum { NEAR_LEAST = 256 << 10, NEAR_MOST = 512 << 10 };
 enum { FIRST_LEAST = 24 << 10, FIRST_MOST = 48 << 10 };
 
-/* Bytes of a core's first and second cache; 0 or less where the system does not say. */
-static inline long second_cache_bytes(void)
+/* Bytes of a core's first or second cache; 0 or less where the system does not say. */
+static inline long cache_bytes(int level)
 {
-#ifdef _SC_LEVEL2_CACHE_SIZE
-    return sysconf(_SC_LEVEL2_CACHE_SIZE);
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+    return sysconf(level == 1 ? _SC_LEVEL1_DCACHE_SIZE : _SC_LEVEL2_CACHE_SIZE);
 #else
-    return 0;
+    return (void)level, 0;
 #endif
 }
 
-static inline long first_cache_bytes(void)
+/* So many quarters of a cache, within limits. The system is asked once, and the answer is kept in
+   `known`; all threads find the same. */
+static inline ptrdiff_t quarters_of(int level, int quarters, ptrdiff_t least, ptrdiff_t most,
+                                    ptrdiff_t *known)
 {
-#ifdef _SC_LEVEL1_DCACHE_SIZE
-    return sysconf(_SC_LEVEL1_DCACHE_SIZE);
-#else
-    return 0;
-#endif
+    ptrdiff_t bytes = __atomic_load_n(known, __ATOMIC_RELAXED);
+    if (bytes == 0) {
+        bytes = cache_bytes(level) / 4 * quarters;
+        bytes = bytes < least ? least : bytes > most ? most : bytes;
+        __atomic_store_n(known, bytes, __ATOMIC_RELAXED);
+    }
+    return bytes;
 }
 
 /* So much of an operand stays near while the other one passes: a quarter of the second cache. Where
    that is 2 MiB (Intel), 512 KiB took 0.95 (mnist, 32 rows) to 0.98 of the time of 256. */
 static inline ptrdiff_t near_bytes(void)
 {
-    static ptrdiff_t known; /* asked for once; all threads find the same */
-    ptrdiff_t near = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    if (near == 0) {
-        near = second_cache_bytes() / 4;
-        near = near < NEAR_LEAST ? NEAR_LEAST : near > NEAR_MOST ? NEAR_MOST : near;
-        __atomic_store_n(&known, near, __ATOMIC_RELAXED);
-    }
-    return near;
+    static ptrdiff_t known;
+    return quarters_of(2, 1, NEAR_LEAST, NEAR_MOST, &known);
 }
 
 /* So much of an operand stays in the first cache while the other one passes: three quarters of it.
@@ -47,13 +46,7 @@ static inline ptrdiff_t near_bytes(void)
 static inline ptrdiff_t first_bytes(void)
 {
     static ptrdiff_t known;
-    ptrdiff_t first = __atomic_load_n(&known, __ATOMIC_RELAXED);
-    if (first == 0) {
-        first = first_cache_bytes() / 4 * 3;
-        first = first < FIRST_LEAST ? FIRST_LEAST : first > FIRST_MOST ? FIRST_MOST : first;
-        __atomic_store_n(&known, first, __ATOMIC_RELAXED);
-    }
-    return first;
+    return quarters_of(1, 3, FIRST_LEAST, FIRST_MOST, &known);
 }
 
 /* Whether a single row's loop asks for lines of a far weight before it needs them: where the second

@@ -8,12 +8,12 @@ from libc.string cimport memset
 
 from cymlp.kernels.gemm cimport (
     BY_COLUMNS, BY_ROWS, FAR_BYTES, FEATURE_BLOCK, NARROW_BYTES, PACKED, TILE_VECTORS, VEC_BYTES,
-    blocks_of, columns_of, pack, product, soon_nothing, soon_panels, soon_runs, soon_t)
+    blocks_of, columns_of, pack, product, soon_nothing, soon_panels, soon_runs, soon_sooner, soon_t)
 from cymlp.kernels.real cimport real
 from cymlp.kernels.single_row cimport single_row
 from cymlp.kernels.sparse cimport (
     SPARSE_BYTES, WAITING_ROWS, large_enough, leaving_pays, share_of_columns, share_of_rows,
-    soon_sooner, sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
+    sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
 from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
 
 cdef enum:

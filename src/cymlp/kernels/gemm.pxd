@@ -21,6 +21,7 @@ cdef extern from "gemm_tile.h" nogil:
     soon_t soon_runs(
         const void *next, Py_ssize_t lines, Py_ssize_t apart, Py_ssize_t runs, Py_ssize_t tiles,
         Py_ssize_t turns, Py_ssize_t second, Py_ssize_t third) noexcept
+    void soon_sooner(soon_t *soon, double part) noexcept
     void gemm_column_f32(
         Py_ssize_t rows, int vectors, Py_ssize_t k, const float *a, Py_ssize_t lda, int left,
         const float *b, Py_ssize_t b_k, Py_ssize_t b_panel, float *c, Py_ssize_t ldc,

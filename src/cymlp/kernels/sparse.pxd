@@ -12,7 +12,6 @@ cdef extern from "gemm_sparse.h" nogil:
     double LIST_COST
     ctypedef unsigned char turn_t
     Py_ssize_t section_of(Py_ssize_t k, Py_ssize_t panels) noexcept
-    void soon_sooner(soon_t *soon, double part) noexcept
     Py_ssize_t sparse_count_f32(Py_ssize_t k, const float *one, const float *other) noexcept
     Py_ssize_t sparse_count_f64(Py_ssize_t k, const double *one, const double *other) noexcept
     Py_ssize_t sparse_beside_f32(Py_ssize_t k, const float *row) noexcept
@@ -91,6 +90,12 @@ cdef inline bint large_enough(
             and rows * k * (columns // lanes) >= LEAST_WORK)
 
 
+cdef inline Py_ssize_t section_for(Py_ssize_t panels, Py_ssize_t k) noexcept nogil:
+    """The turns of a section, where so many panels are taken in even groups."""
+    cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS)
+    return section_of(k, (panels + groups - 1) // groups)
+
+
 cdef inline bint leaving_pays(
     double share, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, bint turned, bint waits,
     real *unused,
@@ -104,8 +109,7 @@ cdef inline bint leaving_pays(
     """
     cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t full = columns_of(unused), panels = (columns + full - 1) // full
-    cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS)
-    cdef Py_ssize_t section = section_of(k, (panels + groups - 1) // groups)
+    cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef double whole = <double>(columns + lanes - 1) / <double>lanes
     cdef double left = share * max(whole, <double>(CHAINS // PAIR)) + LIST_COST
     left += <double>(SECTION_COST * groups) / <double>section + 2 * whole / <double>rows
@@ -124,8 +128,8 @@ cdef inline void sparse_part(
 ) noexcept nogil:
     """As many rows as there is room for their lists."""
     cdef Py_ssize_t full = columns_of(c), panels = (columns + full - 1) // full, panel = 0
-    cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), turns, count, column
-    cdef Py_ssize_t section = section_of(k, (panels + groups - 1) // groups)
+    cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
+    cdef Py_ssize_t turns, count, column
     cdef real *between = <real *>(lists + LIST_BYTES)
     cdef bint far = b_k == full and columns * k * <Py_ssize_t>sizeof(real) > near_bytes()
     cdef const real *next
