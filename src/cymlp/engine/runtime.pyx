@@ -244,7 +244,8 @@ cdef class Engine:
     cdef bint _is_finite(self) noexcept:
         """Whether all parameters are known to be finite: then a single row leaves its zeros out.
 
-        To look costs as much as such a call, so the first one after a change does not.
+        To look costs as much as such a call, so the first one after a change does not: nor does a
+        search for a minimum, which writes itself.
         """
         cdef bint finite
         if self.gate.changed:
@@ -270,7 +271,7 @@ cdef class Engine:
         call.arithmetic = arithmetic_of_networks()
         try:
             program.read_directly(call)
-            call.finite = call.rows == 1 and not alone and self._is_finite()
+            call.finite = call.rows == 1 and not call.updates and self._is_finite()
             call.step, call.first_epoch = self.step, self.epoch
             if search != NULL:
                 with nogil:
