@@ -8,7 +8,8 @@ from libc.string cimport memset
 
 from cymlp.kernels.gemm cimport (
     BY_COLUMNS, BY_ROWS, FAR_BYTES, FEATURE_BLOCK, NARROW_BYTES, PACKED, TILE_VECTORS, VEC_BYTES,
-    blocks_of, columns_of, pack, product, soon_nothing, soon_panels, soon_runs, soon_sooner, soon_t)
+    blocks_of, columns_of, few_columns, pack, product, soon_nothing, soon_panels, soon_runs,
+    soon_sooner, soon_t)
 from cymlp.kernels.real cimport real
 from cymlp.kernels.single_row cimport single_row
 from cymlp.kernels.sparse cimport (
@@ -43,7 +44,7 @@ cdef inline void rows_product(
     `lists` has room for SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed`
     is not NULL, the rows are copied together there first.
     """
-    cdef Py_ssize_t full = columns_of(c)
+    cdef Py_ssize_t full = columns_of(c), done
     cdef double share
     if lists != NULL and large_enough(rows, columns, k, c):
         share = share_of_rows(rows, k, a, lda)
@@ -54,6 +55,13 @@ cdef inline void rows_product(
             return
     if packed != NULL:
         pack(rows, k, packed, a, lda, 1)
+    else:
+        done = few_columns(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
+        rows -= done
+        a += done * lda
+        c += done * ldc
+        if gate != NULL:
+            gate += done * ldg
     product(rows, columns, k, a if packed == NULL else <const real *>packed, lda,
             BY_ROWS if packed == NULL else PACKED, b, full, b_panel, c, ldc, full, accumulate,
             bias, relu, gate, ldg, later)

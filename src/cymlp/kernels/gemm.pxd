@@ -45,6 +45,16 @@ cdef extern from "gemm_tile.h" nogil:
                       Py_ssize_t b_panel, double *c, bint accumulate, const double *bias,
                       bint relu) noexcept
 
+cdef extern from "gemm_few.h" nogil:
+    Py_ssize_t gemm_few_f32(
+        Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const float *a, Py_ssize_t lda,
+        const float *b, float *c, Py_ssize_t ldc, bint accumulate, const float *bias, bint relu,
+        const float *gate, Py_ssize_t ldg) noexcept
+    Py_ssize_t gemm_few_f64(
+        Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const double *a, Py_ssize_t lda,
+        const double *b, double *c, Py_ssize_t ldc, bint accumulate, const double *bias, bint relu,
+        const double *gate, Py_ssize_t ldg) noexcept
+
 cdef extern from "cache.h" nogil:
     enum:
         NEAR_LEAST
@@ -111,6 +121,18 @@ cdef inline void product(
             gemm_blank_f32(rows, vectors, out, ldc)
         else:
             gemm_blank_f64(rows, vectors, out, ldc)
+
+
+cdef inline Py_ssize_t few_columns(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
+    const real *b, real *c, Py_ssize_t ldc, bint accumulate, const real *bias, bint relu,
+    const real *gate, Py_ssize_t ldg,
+) noexcept nogil:
+    """The first rows of a product of so few columns that there is a better way; how many it did."""
+    if real is float:
+        return gemm_few_f32(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
+    else:
+        return gemm_few_f64(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
 
 
 cdef inline soon_t soon_panels(

@@ -42,7 +42,7 @@
 /* Where vector v of a row stands, whose panels lie so far apart. */
 #define IN_PANELS(v, lanes, panel) ((v) / PANEL_VECTORS * (panel) + (v) % PANEL_VECTORS * (lanes))
 #define PANELS_OF(vectors) (VEC_BYTES == PANEL_BYTES && (vectors) > 1 ? (vectors) : 1)
-#define UNROLL _Pragma("GCC unroll 12")
+#define UNROLL _Pragma("GCC unroll 16")
 #define TILE_INLINE static inline __attribute__((always_inline))
 
 /* How the left operand lies. */

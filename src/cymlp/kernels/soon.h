@@ -3,6 +3,7 @@
 #define CYMLP_SOON_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define PANEL_BYTES 64 /* of a row of a panel of weights: a line of the caches */
 #define ROWS_TILES 8 /* so many tiles bring the rows that the next width meets first */
