@@ -17,6 +17,12 @@ from cymlp.kernels.sparse cimport (
     sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
 from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
 
+cdef extern from "sums.h" nogil:
+    void column_sums_f32(Py_ssize_t rows, Py_ssize_t vectors, const float *x, Py_ssize_t ldx,
+                         float *out, bint accumulate) noexcept
+    void column_sums_f64(Py_ssize_t rows, Py_ssize_t vectors, const double *x, Py_ssize_t ldx,
+                         double *out, bint accumulate) noexcept
+
 cdef enum:
     ROW_BLOCK = 128         # a chain over the rows of a batch is cut here
     PACK_PANELS = 60        # from here on it pays to copy a product's rows together
@@ -400,16 +406,23 @@ cdef void dense_backward_bias(
     real *dbias, const real *dz, Py_ssize_t ldz, Py_ssize_t outputs, Py_ssize_t rows,
     bint accumulate,
 ) noexcept nogil:
-    """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one."""
-    cdef real one = 1
-    cdef Py_ssize_t full = columns_of(dbias), begin = 0, k
+    """dbias (+)= the sum of dz over its rows: a weight's gradient whose input is always one.
+
+    Up to a whole panel there are zeros.
+    """
+    cdef Py_ssize_t full = columns_of(dbias), lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
+    cdef Py_ssize_t vectors = (outputs + lanes - 1) // lanes, beyond = vectors * lanes
+    cdef Py_ssize_t begin = 0, k
     while True:
         k = min(rows - begin, ROW_BLOCK)
-        product(1, outputs, k, &one, 0, BY_COLUMNS, dz + begin * ldz, ldz, full, dbias, 0, full,
-                accumulate or begin > 0, NULL, False, NULL, 0, &soon_nothing)
+        if real is float:
+            column_sums_f32(k, vectors, dz + begin * ldz, ldz, dbias, accumulate or begin > 0)
+        else:
+            column_sums_f64(k, vectors, dz + begin * ldz, ldz, dbias, accumulate or begin > 0)
         begin += k
         if begin >= rows:
-            return
+            break
+    memset(dbias + beyond, 0, ((beyond + full - 1) // full * full - beyond) * sizeof(real))
 
 
 cdef bint all_finite(const real *values, Py_ssize_t count) noexcept nogil:
