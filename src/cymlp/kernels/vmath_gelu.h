@@ -86,35 +86,34 @@ VMATH double gauss_f64(double a) {
     return fma_f64(-0.5 * lost, g, g);
 }
 
-/* |x|, or where that is more, a number whose G is 0: so that no infinity meets a zero. */
-VMATH float gelu_size_f32(float x) { return abs_f32(x) > 14.5f ? 14.5f : abs_f32(x); }
-VMATH double gelu_size_f64(double x) { return abs_f64(x) > 39.0 ? 39.0 : abs_f64(x); }
-
-/* max(x, 0) - a Phi(-a); a M before G, which alone may be subnormal. The sign is for a result of 0:
- * a -0 in place of the maximum would do by IEEE's rules, but gcc 12 makes a +0 of it. */
+/* max(x, 0) - a Phi(-a), or where G is 0 the maximum alone, so that no infinity meets it; a M before
+ * G, which alone may be subnormal. The sign is for a result of 0: a -0 in place of the maximum would
+ * do by IEEE's rules, but gcc 12 makes a +0 of it. */
 VMATH float gelu_f32(float x) {
-    float a = gelu_size_f32(x);
-    float y = fma_f32(-gauss_f32(a), a * mills_f32(a), x < 0.0f ? 0.0f : x);
-    return __builtin_copysignf(y, x);
+    float a = abs_f32(x), most = x < 0.0f ? 0.0f : x;
+    float y = fma_f32(-gauss_f32(a), a * mills_f32(a), most);
+    return __builtin_copysignf(a > 14.5f ? most : y, x);
 }
 
 VMATH double gelu_f64(double x) {
-    double a = gelu_size_f64(x);
-    double y = fma_f64(-gauss_f64(a), a * mills_f64(a), x < 0.0 ? 0.0 : x);
-    return __builtin_copysign(y, x);
+    double a = abs_f64(x), most = x < 0.0 ? 0.0 : x;
+    double y = fma_f64(-gauss_f64(a), a * mills_f64(a), most);
+    return __builtin_copysign(a > 39.0 ? most : y, x);
 }
 
 /* Phi(x) + x Phi'(x), where Phi'(x) = G / sqrt(2 pi): with d = G (a / sqrt(2 pi) - M), -d below
  * zero and 1 + d above. */
 VMATH float gelu_slope_f32(float x) {
-    float a = gelu_size_f32(x);
+    float a = abs_f32(x);
     float d = gauss_f32(a) * fma_f32(0x1.988454p-2f, a, -mills_f32(a));
+    d = a > 14.5f ? 0.0f : d;
     return x < 0.0f ? -d : 1.0f + d;
 }
 
 VMATH double gelu_slope_f64(double x) {
-    double a = gelu_size_f64(x);
+    double a = abs_f64(x);
     double d = gauss_f64(a) * fma_f64(0x1.9884533d43651p-2, a, -mills_f64(a));
+    d = a > 39.0 ? 0.0 : d;
     return x < 0.0 ? -d : 1.0 + d;
 }
 
@@ -122,10 +121,6 @@ VMATH double gelu_slope_f64(double x) {
  * x/2 (1 + tanh(v/2)) = x sigmoid(v), v = sqrt(8/pi) (x + 0.044715 x^3). The rounding of v is a
  * relative error of the result of |v| roundings below zero.
  */
-
-/* x cut off where the sigmoid is 0 or 1 anyway: so that no infinity meets a zero. */
-VMATH float gelu_cut_f32(float x) { return x < -24.0f ? -24.0f : x > 24.0f ? 24.0f : x; }
-VMATH double gelu_cut_f64(double x) { return x < -24.0 ? -24.0 : x > 24.0 ? 24.0 : x; }
 
 VMATH float gelu_sigmoid_f32(float x) {
     return sigmoid_f32(x * fma_f32(x * x, 0x1.2444f2p-4f, 0x1.988454p+0f));
@@ -135,30 +130,22 @@ VMATH double gelu_sigmoid_f64(double x) {
     return sigmoid_f64(x * fma_f64(x * x, 0x1.2444f2a4d8b4bp-4, 0x1.9884533d43651p+0));
 }
 
-VMATH float gelu_tanh_f32(float x) {
-    float low = x < -24.0f ? -24.0f : x;
-    return low * gelu_sigmoid_f32(gelu_cut_f32(x));
-}
-
-VMATH double gelu_tanh_f64(double x) {
-    double low = x < -24.0 ? -24.0 : x;
-    return low * gelu_sigmoid_f64(gelu_cut_f64(x));
-}
+/* x is cut off where the sigmoid is 0 anyway, so that no infinity meets it. */
+VMATH float gelu_tanh_f32(float x) { return (x < -24.0f ? -24.0f : x) * gelu_sigmoid_f32(x); }
+VMATH double gelu_tanh_f64(double x) { return (x < -24.0 ? -24.0 : x) * gelu_sigmoid_f64(x); }
 
 /* s + s (1 - s) x v', s = sigmoid(v), v' = sqrt(8/pi) (1 + 3 * 0.044715 x^2). With c = sigmoid(-|v|)
- * s (1 - s) is c (1 - c), in which nothing cancels. */
+ * s (1 - s) is c (1 - c), in which nothing cancels; where that is 0, s alone. */
 VMATH float gelu_tanh_slope_f32(float x) {
-    float cut = gelu_cut_f32(x);
-    float c = gelu_sigmoid_f32(-abs_f32(cut));
-    float slope = cut * fma_f32(cut * cut, 0x1.b6676cp-3f, 0x1.988454p+0f);
-    return fma_f32(fma_f32(-c, c, c), slope, x < 0 ? c : 1.0f - c);
+    float a = abs_f32(x), c = gelu_sigmoid_f32(-a), s = x < 0.0f ? c : 1.0f - c;
+    float slope = x * fma_f32(x * x, 0x1.b6676cp-3f, 0x1.988454p+0f);
+    return a > 24.0f ? s : fma_f32(fma_f32(-c, c, c), slope, s);
 }
 
 VMATH double gelu_tanh_slope_f64(double x) {
-    double cut = gelu_cut_f64(x);
-    double c = gelu_sigmoid_f64(-abs_f64(cut));
-    double slope = cut * fma_f64(cut * cut, 0x1.b6676bf7450fp-3, 0x1.9884533d43651p+0);
-    return fma_f64(fma_f64(-c, c, c), slope, x < 0 ? c : 1.0 - c);
+    double a = abs_f64(x), c = gelu_sigmoid_f64(-a), s = x < 0.0 ? c : 1.0 - c;
+    double slope = x * fma_f64(x * x, 0x1.b6676bf7450fp-3, 0x1.9884533d43651p+0);
+    return a > 24.0 ? s : fma_f64(fma_f64(-c, c, c), slope, s);
 }
 
 #endif

@@ -12,23 +12,21 @@
 #define MISH_SLOPE(x) VMATH_OF(mish_slope, x)(x)
 
 /* e^x - 1 for x <= 0: with x = n ln(2) + r it is 2^n (e^r - 1) + (2^n - 1), both exact but for
- * e^r - 1, from the polynomial of exp. Below the clamp it rounds to -1; a NaN passes. */
+ * e^r - 1, from the polynomial of exp. Far below zero it rounds to -1, and n is not used. */
 VMATH float expm1_negative_f32(float x) {
-    x = x < -25.0f ? -25.0f : x;
     float t = fma_f32(x, LOG2E_F32, ROUND_F32);
     float n = t - ROUND_F32;
     float r = fma_f32(n, -LN2_LOW_F32, fma_f32(n, -LN2_HIGH_F32, x));
     float scale = from_bits_f32((bits_f32(t) - (ROUND_BITS_F32 - 127)) << 23);
-    return fma_f32(expm1_reduced_f32(r), scale, scale - 1.0f);
+    return x < -25.0f ? -1.0f : fma_f32(expm1_reduced_f32(r), scale, scale - 1.0f);
 }
 
 VMATH double expm1_negative_f64(double x) {
-    x = x < -45.0 ? -45.0 : x;
     double t = fma_f64(x, LOG2E_F64, ROUND_F64);
     double n = t - ROUND_F64;
     double r = fma_f64(n, -LN2_LOW_F64, fma_f64(n, -LN2_HIGH_F64, x));
     double scale = from_bits_f64((bits_f64(t) - (ROUND_BITS_F64 - 1023)) << 52);
-    return fma_f64(expm1_reduced_f64(r), scale, scale - 1.0);
+    return x < -45.0 ? -1.0 : fma_f64(expm1_reduced_f64(r), scale, scale - 1.0);
 }
 
 /* With e = e^-|x|, tanh(softplus(x)) is the quotient of the sums below: it is
