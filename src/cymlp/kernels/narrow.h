@@ -15,20 +15,42 @@
 #define NARROW_F32 BLOCK_F32
 #define NARROW_F64 BLOCK_F64
 
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
 #define DEFINE_NARROW(suffix, real, N) \
-    /* column (columns, N) = the transpose of row (N, width), or the other way round. */ \
-    LANES_INLINE void turn_##suffix(real *column, real *row, ptrdiff_t width, ptrdiff_t columns, \
-                                    int back) { \
-        if (columns <= 4) { \
-            for (int r = 0; r < N; r += 4) { \
-                if (back) transpose_4_##suffix(row + r * width, width, column + r, N); \
-                else transpose_4_##suffix(column + r, N, row + r * width, width); \
+    DEFINE_VECTOR(column_##suffix, real, N * sizeof(real)) /* of N rows */ \
+    /* column (n, N) = the transpose of x (N, n). Where a block of a row ends before the next row \
+     * begins, it is read whole; only the last one might end beyond the array. */ \
+    LANES_INLINE void turn_in_##suffix(column_##suffix *column, const real *x, ptrdiff_t ldx, \
+                                       ptrdiff_t n) { \
+        for (ptrdiff_t c = 0; c < n; c += N, column += N, x += N) { \
+            const ptrdiff_t left = n - c, whole = left >= N ? N : ldx >= c + N ? N - 1 : 0; \
+            row_##N##_##suffix row[N]; \
+            EACH(i, N) { \
+                const real *from = x + i * ldx; \
+                real lane[N]; \
+                if (i >= whole) EACH_OF(j, N) lane[j] = j < left ? from[j] : 0; \
+                __builtin_memcpy(&row[i], i < whole ? from : lane, sizeof row[i]); \
             } \
-            return; \
+            STAGES_##N(suffix) \
+            EACH(i, N) column[i] = (column_##suffix)row[i]; \
         } \
-        for (ptrdiff_t c = 0; c < columns; c += N) { \
-            if (back) transpose_block_##suffix(row + c, width, column + c * N, N); \
-            else transpose_block_##suffix(column + c * N, N, row + c, width); \
+    } \
+    /* y (N, n) = the transpose of column (n, N). */ \
+    LANES_INLINE void turn_out_##suffix(real *y, ptrdiff_t ldy, const column_##suffix *column, \
+                                        ptrdiff_t n) { \
+        for (ptrdiff_t c = 0; c < n; c += N, column += N, y += N) { \
+            row_##N##_##suffix row[N]; \
+            real lane[N][N]; \
+            EACH(i, N) row[i] = (row_##N##_##suffix)column[i]; \
+            STAGES_##N(suffix) \
+            if (n - c >= N) { \
+                EACH(i, N) __builtin_memcpy(y + i * ldy, &row[i], sizeof row[i]); \
+            } else { \
+                EACH(i, N) __builtin_memcpy(lane[i], &row[i], sizeof row[i]); \
+                for (int i = 0; i < N; i++) \
+                    store_lanes_##suffix(y + i * ldy, lane[i], n - c); \
+            } \
         } \
     } \
     /* For N rows: max and sum as row_max and row_softmax have them, and, unless y is NULL, \
@@ -36,39 +58,29 @@
     LANES_INLINE void narrow_softmax_##suffix(real *y, ptrdiff_t ldy, const real *x, \
                                               ptrdiff_t ldx, ptrdiff_t n, const real *factor, \
                                               real *max, real *sum) { \
-        const ptrdiff_t width = n <= LANES ? LANES : NARROW_COLUMNS; \
-        real row[N * NARROW_COLUMNS], column[NARROW_COLUMNS * N], tree[LANES * N], share[N]; \
-        for (ptrdiff_t r = 0; r < N; r++) \
-            for (ptrdiff_t c = 0; c < width; c += LANES) \
-                to_array_##suffix(row + r * width + c, load_lanes_##suffix(x + r * ldx + c, \
-                                                                           n - c, 0)); \
-        turn_##suffix(column, row, width, n, 0); \
-        EACH_OF(i, N) max[i] = -(real)__builtin_inff(); \
-        for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_OF(i, N) max[i] = column[c * N + i] > max[i] ? column[c * N + i] : max[i]; \
-        for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_OF(i, N) column[c * N + i] -= max[i]; \
-        INDEPENDENT for (ptrdiff_t i = 0; i < n * N; i++) \
-            column[i] = exp_bounded_##suffix(column[i]); \
-        for (ptrdiff_t c = n; c < width; c++) \
-            EACH_OF(i, N) column[c * N + i] = 0; \
-        if (width == LANES) { \
-            EACH_OF(i, 8 * N) tree[i] = column[i] + column[8 * N + i]; \
-        } else { /* columns of one lane first */ \
-            EACH_OF(i, LANES * N) tree[i] = column[i] + column[LANES * N + i]; \
-            EACH_OF(i, 8 * N) tree[i] += tree[8 * N + i]; \
+        const column_##suffix zero = {0}; \
+        column_##suffix column[NARROW_COLUMNS], tree[LANES], most, other, share; \
+        real *flat = (real *)column; \
+        turn_in_##suffix(column, x, ldx, n); \
+        most = other = zero - (real)__builtin_inff(); \
+        for (ptrdiff_t c = 0; c < n; c += 2) { /* two chains, for each waits for itself */ \
+            most = larger_of_column_##suffix(column[c], most); \
+            if (c + 1 < n) other = larger_of_column_##suffix(column[c + 1], other); \
         } \
-        EACH_OF(i, 4 * N) tree[i] += tree[4 * N + i]; \
-        EACH_OF(i, 2 * N) tree[i] += tree[2 * N + i]; \
-        EACH_OF(i, N) sum[i] = tree[i] + tree[N + i]; \
+        most = larger_of_column_##suffix(other, most); \
+        for (ptrdiff_t c = 0; c < n; c++) column[c] -= most; \
+        INDEPENDENT for (ptrdiff_t i = 0; i < n * N; i++) flat[i] = exp_bounded_##suffix(flat[i]); \
+        EACH(i, LANES) tree[i] = i < n ? column[i] : zero; \
+        for (ptrdiff_t c = LANES; c < n; c++) tree[c - LANES] += column[c]; \
+        _Pragma("GCC unroll 4") for (int half = LANES / 2; half; half /= 2) \
+            EACH(i, half) tree[i] += tree[half + i]; \
+        __builtin_memcpy(max, &most, sizeof most); \
+        __builtin_memcpy(sum, &tree[0], sizeof most); \
         if (!y) return; \
-        EACH_OF(i, N) share[i] = factor[i] / sum[i]; \
-        for (ptrdiff_t c = 0; c < n; c++) \
-            EACH_OF(i, N) column[c * N + i] *= share[i]; \
-        turn_##suffix(column, row, width, n, 1); \
-        for (ptrdiff_t r = 0; r < N; r++) \
-            for (ptrdiff_t c = 0; c < width; c += LANES) \
-                store_lanes_##suffix(y + r * ldy + c, row + r * width + c, n - c); \
+        __builtin_memcpy(&share, factor, sizeof share); \
+        share /= tree[0]; \
+        for (ptrdiff_t c = 0; c < n; c++) column[c] *= share; \
+        turn_out_##suffix(y, ldy, column, n); \
     } \
     /* loss = weight (log(sum) + (max - chosen)), for N rows */ \
     LANES_INLINE void narrow_losses_##suffix(double *loss, const real *sum, const real *max, \
@@ -78,7 +90,15 @@
                       * (log_f64((double)sum[i]) + ((double)max[i] - (double)chosen[i])); \
     }
 
-DEFINE_NARROW(f32, float, NARROW_F32)
-DEFINE_NARROW(f64, double, NARROW_F64)
+#if BLOCK_F32 == 16
+DEFINE_NARROW(f32, float, 16)
+DEFINE_NARROW(f64, double, 8)
+#elif BLOCK_F32 == 8
+DEFINE_NARROW(f32, float, 8)
+DEFINE_NARROW(f64, double, 4)
+#else
+DEFINE_NARROW(f32, float, 4)
+DEFINE_NARROW(f64, double, 4)
+#endif
 
 #endif
