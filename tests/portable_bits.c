@@ -6,11 +6,12 @@
 
 #include "activations.h"
 #include "arithmetic.h"
+#include "gemm_few.h"
 #include "gemm_sparse.h"
 #include "gemm_tile.h"
 #include "losses.h"
 
-enum { ROWS = 6, COLUMNS = 64, DEPTH = 333, POINTS = 4096 };
+enum { ROWS = 6, MANY = 37, COLUMNS = 64, DEPTH = 333, POINTS = 4096 };
 
 static uint32_t state = 1;
 
@@ -80,9 +81,23 @@ static void report(const char *name, const void *data, size_t size)
                 gemm_sparse_##S(rows, panels, DEPTH, section, lists, turns, between, a, DEPTH,     \
                                 b + j * DEPTH, PANEL, PANEL * DEPTH, c + j, COLUMNS, PANEL,        \
                                 rows > 1, rows % 2 ? bias + j : NULL, rows % 2,                    \
-                                rows % 3 ? NULL : gate + j, COLUMNS, NULL, &soon_nothing);         \
+                                rows % 3 ? NULL : gate + j, COLUMNS, rows % 2, NULL,               \
+                                &soon_nothing);                                                    \
             }                                                                                      \
             report(memcmp(other, c, sizeof c) ? "sparse differs " #S : "sparse " #S, c, sizeof c); \
+        }                                                                                          \
+        static T many[MANY * DEPTH], few[MANY * PANEL];                                            \
+        for (int i = 0; i < MANY * DEPTH; i++) many[i] = (T)(scale_##S * draw());                  \
+        for (int columns = 1; columns < PANEL; columns++) { /* few of them, and what is left */    \
+            const int vectors = (columns + VEC_LANES_##S - 1) / VEC_LANES_##S;                     \
+            const ptrdiff_t done = gemm_few_##S(MANY, columns, DEPTH, many, DEPTH, b, few, PANEL,  \
+                                                0, bias, columns % 2, NULL, 0);                    \
+            gemm_column_##S(MANY - done, vectors, DEPTH, many + done * DEPTH, DEPTH, BY_ROWS, b,   \
+                            PANEL, PANEL * DEPTH, few + done * PANEL, PANEL, PANEL, 0, bias,       \
+                            columns % 2, NULL, 0, NULL, &soon_nothing);                            \
+            for (int i = 0; i < MANY; i++)                                                         \
+                for (int j = columns; j < PANEL; j++) few[i * PANEL + j] = 0;                      \
+            report("few " #S, few, sizeof few);                                                    \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \
             x[i] = (T)(scale_##S * draw());                                                        \

@@ -333,6 +333,23 @@ def test_dense(dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("inputs", [1, 3, 4, 7, 8, 15, 16, 17, 39, 512, 513, 1030])
+def test_few_columns_are_those_beside_others(inputs, dtype):
+    """Whether rows are turned for them or not, and whatever is left over of blocks."""
+    for rows in (1, 3, 4, 7, 8, 15, 16, 17, 33, 96):
+        x, weight, bias = (values(shape, dtype, seed) for seed, shape in enumerate(
+            [(rows, inputs), (inputs, 40), (40,)]))
+        x[rows // 2, inputs // 2], x[-1, 0] = np.inf, np.nan
+        forward = ops.dense_forward(x, weight, bias)
+        backward, _, _ = ops.dense_backward(x, np.ones((rows, 40), dtype), weight.T.copy())
+        for few in range(1, 13):
+            part = weight[:, :few].copy()
+            assert_same_bits(ops.dense_forward(x, part, bias[:few]), forward[:, :few].copy())
+            got, _, _ = ops.dense_backward(x, np.ones((rows, few), dtype), part.T.copy())
+            assert_same_bits(got, backward[:, :few].copy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("inputs", [15, 16, 64, 100, 530])
 def test_gradients_of_few_outputs_are_those_beside_others(inputs, dtype):
     """However few outputs a weight has, and so whichever way round its gradient is computed."""

@@ -242,9 +242,9 @@ cdef class Engine:
         return memory
 
     cdef bint _is_finite(self) noexcept:
-        """Whether all parameters are known to be finite: then a single row leaves its zeros out.
+        """Whether all parameters are known to be finite: then zeros of few rows are left out, too.
 
-        To look costs as much as such a call, so the first one after a change does not: nor does a
+        To look costs as much as a single row, so the first call after a change does not: nor does a
         search for a minimum, which writes itself.
         """
         cdef bint finite
@@ -271,7 +271,7 @@ cdef class Engine:
         call.arithmetic = arithmetic_of_networks()
         try:
             program.read_directly(call)
-            call.finite = call.rows == 1 and not call.updates and self._is_finite()
+            call.finite = not call.updates and self._is_finite()
             call.step, call.first_epoch = self.step, self.epoch
             if search != NULL:
                 with nogil:

@@ -11,7 +11,7 @@ from cymlp.kernels.gemm cimport (
     blocks_of, columns_of, few_columns, pack, product, soon_nothing, soon_panels, soon_runs,
     soon_sooner, soon_t)
 from cymlp.kernels.real cimport real
-from cymlp.kernels.single_row cimport single_row
+from cymlp.kernels.single_row cimport one_by_one, single_row, sparse_row
 from cymlp.kernels.sparse cimport (
     SPARSE_BYTES, WAITING_ROWS, large_enough, leaving_pays, share_of_columns, share_of_rows,
     sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
@@ -42,22 +42,22 @@ cdef inline real *behind_lists(real *scratch) noexcept nogil:
 cdef inline void rows_product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, bint accumulate, const real *bias,
-    bint relu, const real *gate, Py_ssize_t ldg, bint far, soon_t *later, turn_t *lists,
-    real *packed,
+    bint relu, const real *gate, Py_ssize_t ldg, bint far, bint finite, soon_t *later,
+    turn_t *lists, real *packed,
 ) noexcept nogil:
-    """A product of rows and panels (which come from `far` away) that leaves zeros out if it pays.
+    """A product of rows and panels that leaves zeros out if it pays.
 
-    `lists` has room for SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed`
+    The panels may come from `far` away, and be known to be `finite`. `lists` has room for SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed`
     is not NULL, the rows are copied together there first.
     """
     cdef Py_ssize_t full = columns_of(c), done
     cdef double share
     if lists != NULL and large_enough(rows, columns, k, c):
-        share = share_of_rows(rows, k, a, lda)
-        if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, c):
+        share = share_of_rows(rows, k, a, lda, True)
+        if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, finite, c):
             soon_sooner(later, share)
             sparse_product(rows, columns, k, a, lda, b, full, b_panel, c, ldc, full, accumulate,
-                           bias, relu, gate, ldg, later, lists)
+                           bias, relu, gate, ldg, finite, later, lists)
             return
     if packed != NULL:
         pack(rows, k, packed, a, lda, 1)
@@ -82,9 +82,9 @@ cdef void dense_forward(
 
     With `relu`, what is below zero becomes zero. Where so many rows pass so many panels that it
     pays, rows are copied together for the tiles. `scratch` holds SPARSE_BYTES, and for such rows
-    NEAR_MOST and one row's block more; with NULL nothing is copied and no zero left out. Whether
-    the weight is `finite` is looked at where there are more rows than one; of a single one zeros
-    are left out if it is known.
+    NEAR_MOST and one row's block more; with NULL nothing is copied, and of several rows no zero
+    left out. Whether the weight is `finite`, if it is not known, is looked at for 16 rows or more;
+    of fewer zeros are left out only if it is known.
     """
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
     cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
@@ -101,6 +101,10 @@ cdef void dense_forward(
     if rows == 1:
         single_row(panels, inputs, x, weight, out, bias, relu, finite, far)
         return
+    if finite and one_by_one(rows, columns, inputs, x, ldx, far):
+        for row in range(rows):
+            sparse_row(panels, inputs, x + row * ldx, weight, out + row * ldo, bias, relu)
+        return
     while True:
         k = min(inputs - begin, FEATURE_BLOCK)
         last = begin + k == inputs
@@ -110,7 +114,7 @@ cdef void dense_forward(
             end = rows * (block + 1) // blocks
             rows_product(end - row, columns, k, x + row * ldx + begin, ldx, weight + begin * full,
                          full * inputs, out + row * ldo, ldo, begin > 0, bias if last else NULL,
-                         relu and last, NULL, 0, far, &soon_nothing, lists, packed)
+                         relu and last, NULL, 0, far, finite, &soon_nothing, lists, packed)
             row = end
         begin += k
         if last:
@@ -243,7 +247,7 @@ cdef inline void transposed_product(
         rows_product(end - row, columns, k, dz + row * ldz, ldz, packed, transposed_panel(dx, k),
                      dx + row * lddx, lddx, accumulate, <const real *>NULL, False,
                      NULL if gate == NULL else gate + row * ldg, ldg,
-                     far, &soon if near else &soon_nothing, lists, <real *>NULL)
+                     far, False, &soon if near else &soon_nothing, lists, <real *>NULL)
         row = end
 
 
@@ -341,13 +345,14 @@ cdef inline bint sparse_gradient(
     if not large_enough(inputs, outputs, rows, dweight):
         return False
     share = share_of_columns(inputs, rows, x, ldx)
-    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, dweight):
+    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, False,
+                        dweight):
         return False
     soon_sooner(later, share)
     turn_rows(scratch, beside, x, ldx, rows, inputs)
     sparse_product(inputs, outputs, rows, <const real *>scratch, beside, dz, ldz, full, dweight,
                    full, dweight_panel, accumulate, <const real *>NULL, False, <const real *>NULL,
-                   0, later, lists)
+                   0, False, later, lists)
     return True
 
 

@@ -129,6 +129,8 @@ cdef inline Py_ssize_t few_columns(
     const real *gate, Py_ssize_t ldg,
 ) noexcept nogil:
     """The first rows of a product of so few columns that there is a better way; how many it did."""
+    if columns >= columns_of(c):
+        return 0
     if real is float:
         return gemm_few_f32(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
     else:

@@ -112,14 +112,15 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
         return total == 0;                                                                         \
     }                                                                                              \
                                                                                                    \
-    /* All rows of c past some panels of b, at most SPARSE_PANELS. Meanwhile each section's lines  \
-     * of b are brought by the section before it, those of `next` by the last one; where that is   \
-     * NULL the tiles bring what the caller says, and he goes on. */                               \
+    /* All rows of c past some panels of b, at most SPARSE_PANELS, which may be `known` to be      \
+     * finite. Meanwhile each section's lines of b are brought by the section before it, those of  \
+     * `next` by the last one; where that is NULL the tiles bring what the caller says, and he     \
+     * goes on. */                                                                                 \
     static void gemm_sparse_##S(ptrdiff_t rows, int panels, ptrdiff_t k, ptrdiff_t section,        \
                                 const turn_t *list, ptrdiff_t turns, T *between, const T *a,       \
                                 ptrdiff_t lda, const T *b, ptrdiff_t b_k, ptrdiff_t b_panel, T *c, \
                                 ptrdiff_t ldc, ptrdiff_t c_panel, int accumulate, const T *bias,   \
-                                int relu, const T *gate, ptrdiff_t ldg, const T *next,             \
+                                int relu, const T *gate, ptrdiff_t ldg, int known, const T *next,  \
                                 soon_t *later)                                                     \
     {                                                                                              \
         const ptrdiff_t pairs = (rows + PAIR - 1) / PAIR, sections = (k + section - 1) / section;  \
@@ -127,7 +128,8 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
         for (ptrdiff_t begin = 0; begin < k; begin += section) {                                   \
             const int first = begin == 0, last = begin + section >= k;                             \
             const ptrdiff_t count = last ? k - begin : section;                                    \
-            const int finite = sparse_finite_##S(count, panels, b + begin * b_k, b_k, b_panel);    \
+            const int finite =                                                                     \
+                known || sparse_finite_##S(count, panels, b + begin * b_k, b_k, b_panel);          \
             turn_t whole[1 + SECTION_MOST] = {(turn_t)count};                                      \
             soon_t lines, *soon = later;                                                           \
             for (ptrdiff_t p = 0; p < count && !finite; p++) whole[1 + p] = (turn_t)p;             \

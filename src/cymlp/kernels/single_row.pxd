@@ -1,15 +1,18 @@
-"""A single row times a weight: whole, or without its zeros."""
+"""A single row times a weight: whole, or without its zeros; and which rows are taken so, one by one."""
 from cymlp.kernels.gemm cimport (
     AHEAD_PANELS, FEATURE_BLOCK, PANEL_BYTES, ROW_PANELS, VEC_BYTES, asks_early, columns_of,
     row_tile)
 from cymlp.kernels.real cimport real
 from cymlp.kernels.sparse cimport (
-    sparse_count_f32, sparse_count_f64, sparse_lists_f32, sparse_lists_f64, turn_t)
+    LEAST_WORK, LIST_COST, SPARSE_ROWS, share_of_rows, sparse_count_f32, sparse_count_f64,
+    sparse_lists_f32, sparse_lists_f64, turn_t)
 
 cdef extern from "gemm_sparse.h" nogil:
     enum:
         BITS
         SECTION_MOST
+    double ALONE_COST
+    double FAR_COST
     void sparse_row_tile_f32(
         int panels, Py_ssize_t k, const turn_t *list, const float *a, const float *b,
         Py_ssize_t b_panel, float *c, bint accumulate, const float *bias, bint relu) noexcept
@@ -21,6 +24,7 @@ cdef enum:
     LEAST_INPUTS = 32       # of a row whose zeros are left out
     FIRST_INPUTS = 64       # where it is looked for them
     SPARE = 8               # the part of its turns that must be left out for it to pay
+    VERY_FEW = 20           # elements are not zero, one of so many: of any number of rows
     LIST = FEATURE_BLOCK + FEATURE_BLOCK // SECTION_MOST + 1 + BITS
 
 
@@ -113,6 +117,26 @@ cdef inline void sparse_row(
                          end_bias, relu and last)
             panel += count
         begin += k
+
+
+cdef inline bint one_by_one(
+    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t inputs, const real *x, Py_ssize_t ldx, bint far,
+) noexcept nogil:
+    """Whether it pays to take rows one by one, without their zeros, where the weight is finite.
+
+    Counted as in `leaving_pays`. A tile of few rows waits for the weight, too.
+    """
+    cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
+    cdef double whole = <double>(columns + lanes - 1) / <double>lanes, share
+    cdef double alone = FAR_COST if far else ALONE_COST
+    if inputs < LEAST_INPUTS or far and VEC_BYTES < PANEL_BYTES:
+        return False
+    if rows * inputs * (columns // lanes) < (LEAST_WORK if rows < SPARSE_ROWS else 4 * LEAST_WORK):
+        return False
+    share = share_of_rows(rows, inputs, x, ldx, False)
+    if rows >= SPARSE_ROWS:
+        return share * VERY_FEW < 1
+    return share * whole * alone + LIST_COST < 0.9 * whole * max(1.0, alone / <double>rows)
 
 
 cdef inline void single_row(

@@ -25,13 +25,13 @@ cdef extern from "gemm_sparse.h" nogil:
         Py_ssize_t turns, float *between, const float *a, Py_ssize_t lda, const float *b,
         Py_ssize_t b_k, Py_ssize_t b_panel, float *c, Py_ssize_t ldc, Py_ssize_t c_panel,
         bint accumulate, const float *bias, bint relu, const float *gate, Py_ssize_t ldg,
-        const float *next, soon_t *later) noexcept
+        bint known, const float *next, soon_t *later) noexcept
     void gemm_sparse_f64(
         Py_ssize_t rows, int panels, Py_ssize_t k, Py_ssize_t section, const turn_t *list,
         Py_ssize_t turns, double *between, const double *a, Py_ssize_t lda, const double *b,
         Py_ssize_t b_k, Py_ssize_t b_panel, double *c, Py_ssize_t ldc, Py_ssize_t c_panel,
         bint accumulate, const double *bias, bint relu, const double *gate, Py_ssize_t ldg,
-        const double *next, soon_t *later) noexcept
+        bint known, const double *next, soon_t *later) noexcept
     bint sparse_finite_f32(Py_ssize_t k, Py_ssize_t panels, const float *b, Py_ssize_t b_k,
                            Py_ssize_t b_panel) noexcept
     bint sparse_finite_f64(Py_ssize_t k, Py_ssize_t panels, const double *b, Py_ssize_t b_k,
@@ -54,17 +54,19 @@ cdef enum:
 
 
 cdef inline double share_of_rows(
-    Py_ssize_t rows, Py_ssize_t k, const real *a, Py_ssize_t lda,
+    Py_ssize_t rows, Py_ssize_t k, const real *a, Py_ssize_t lda, bint pairs,
 ) noexcept nogil:
-    """The share of turns that pairs of rows cannot leave out, by a part of some of them."""
-    cdef Py_ssize_t each = max(k // SAMPLES, min(k, <Py_ssize_t>LEAST_SAMPLE)), count = 0, i
+    """The share of turns that pairs of rows, or rows alone, cannot leave out, by a part of some."""
+    cdef Py_ssize_t each = min(k, <Py_ssize_t>LEAST_SAMPLE), count = 0, i
     cdef const real *row
+    if pairs:
+        each = max(k // SAMPLES, each)
     for i in range(SAMPLES):
         row = a + rows * i // SAMPLES * lda + (k - each) * i // (SAMPLES - 1)
         if real is float:
-            count += sparse_count_f32(each, row, row + lda)
+            count += sparse_count_f32(each, row, row + lda if pairs else row)
         else:
-            count += sparse_count_f64(each, row, row + lda)
+            count += sparse_count_f64(each, row, row + lda if pairs else row)
     return <double>count / <double>(SAMPLES * each)
 
 
@@ -98,7 +100,7 @@ cdef inline Py_ssize_t section_for(Py_ssize_t panels, Py_ssize_t k) noexcept nog
 
 cdef inline bint leaving_pays(
     double share, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, bint turned, bint waits,
-    real *unused,
+    bint finite, real *unused,
 ) noexcept nogil:
     """Whether it pays to leave zeros out, if so large a share of the turns is left.
 
@@ -112,7 +114,9 @@ cdef inline bint leaving_pays(
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef double whole = <double>(columns + lanes - 1) / <double>lanes
     cdef double left = share * max(whole, <double>(CHAINS // PAIR)) + LIST_COST
-    left += <double>(SECTION_COST * groups) / <double>section + 2 * whole / <double>rows
+    left += <double>(SECTION_COST * groups) / <double>section
+    if not finite:
+        left += 2 * whole / <double>rows
     if turned:
         left += TURN_COST
     if waits:
@@ -123,8 +127,8 @@ cdef inline bint leaving_pays(
 cdef inline void sparse_part(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
-    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, soon_t *later,
-    turn_t *lists,
+    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint finite,
+    soon_t *later, turn_t *lists,
 ) noexcept nogil:
     """As many rows as there is room for their lists."""
     cdef Py_ssize_t full = columns_of(c), panels = (columns + full - 1) // full, panel = 0
@@ -147,30 +151,31 @@ cdef inline void sparse_part(
                             b + panel * b_panel, b_k, b_panel,
                             c + panel * c_panel, ldc, c_panel, accumulate,
                             NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next, later)
+                            NULL if gate == NULL else gate + column, ldg, finite, next, later)
         else:
             gemm_sparse_f64(rows, count, k, section, lists, turns, between, a, lda,
                             b + panel * b_panel, b_k, b_panel,
                             c + panel * c_panel, ldc, c_panel, accumulate,
                             NULL if bias == NULL else bias + column, relu,
-                            NULL if gate == NULL else gate + column, ldg, next, later)
+                            NULL if gate == NULL else gate + column, ldg, finite, next, later)
         panel += count
 
 
 cdef inline void sparse_product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
-    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, soon_t *later,
-    turn_t *lists,
+    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint finite,
+    soon_t *later, turn_t *lists,
 ) noexcept nogil:
     """What `product` does, of a left operand BY_ROWS, without what pairs of rows leave out.
 
-    `lists` has room for SPARSE_BYTES.
+    Where the right operand is not known to be `finite`, it is looked at. `lists` has room for
+    SPARSE_BYTES.
     """
     cdef Py_ssize_t parts = tiles_of(rows, PART_ROWS), part, row = 0, end
     for part in range(parts):
         end = rows if part == parts - 1 else rows * (part + 1) // parts // PAIR * PAIR
         sparse_part(end - row, columns, k, a + row * lda, lda, b, b_k, b_panel, c + row * ldc, ldc,
                     c_panel, accumulate, bias, relu, NULL if gate == NULL else gate + row * ldg,
-                    ldg, later, lists)
+                    ldg, finite, later, lists)
         row = end

@@ -11,8 +11,11 @@ typedef uint8_t turn_t;
 #define PAIR 2
 #define BITS 16 /* elements that are looked at together */
 #define SECTION_MOST 192 /* turns of a list: less than a turn_t holds */
-/* What it costs to look at an element for a list, in multiply-adds of a register. */
+/* What it costs to look at an element for a list, in multiply-adds of a register; and what one of
+   these costs a single row, which waits for the weight, from the second cache or from far away. */
 #define LIST_COST (VEC_BYTES == 64 ? 0.75 : VEC_BYTES == 32 ? 1.5 : 2.0)
+#define ALONE_COST (VEC_BYTES == 64 ? 2.8 : 1.4)
+#define FAR_COST (2 * ALONE_COST)
 
 /* Marks: bit i is set where element i of BITS is not zero. For each of them a turn, `first` and i, is
    put to the end of a list; BITS of them may be written. */
