@@ -53,6 +53,8 @@ NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=
 # Python's own flags have -fwrapv, under which GCC gives up on many loops over an int. Where a short
 # loop happens to begin is a tenth of the time of a small prediction.
 KERNEL_FLAGS = ["-fno-wrapv", "-falign-loops=32"]
+# Nothing unwinds through a kernel, which calls no Python: a fortieth of the wheel is saved.
+UNWINDING_FLAGS = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 SIZE_FLAGS = ["-g0", "-fvisibility=hidden"]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all",
                   "-fno-omit-frame-pointer", "-O1", "-g"]
@@ -152,7 +154,8 @@ def extensions():
                               *sorted(PACKAGE.glob("*.pyx"))] if path.exists()]
     found = [extension(path) for path in once]
     for level, flags in chosen_levels().items():
-        found += [extension(path, level, KERNEL_FLAGS + flags) for path in kernels]
+        found += [extension(path, level, KERNEL_FLAGS + UNWINDING_FLAGS + flags)
+                  for path in kernels]
     return found
 
 

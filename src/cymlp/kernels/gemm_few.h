@@ -16,12 +16,17 @@
         chain[j] = vec_fma_##S(left, vec_set_##S(b[j]), chain[j]);
 
 #define DEFINE_FEW(S, T, N)                                                                        \
-    TILE_INLINE void few_##S(const int columns, ptrdiff_t k, const T *a, ptrdiff_t lda,            \
-                             const T *b, T *c, ptrdiff_t ldc, int accumulate, const T *bias,       \
-                             int relu, const T *gate, ptrdiff_t ldg)                               \
+    /* A block turned into memory: no variant needs a copy of its own. */                          \
+    static __attribute__((noinline, unused)) void few_turned_##S(T *out, const T *a,               \
+                                                                 ptrdiff_t lda)                    \
     {                                                                                              \
-        enum { rows = N, vectors = PANEL_VECTORS, c_panel = 0, full = PANEL_BYTES / sizeof(T) };   \
-        vec_##S chain[full], sum[N][PANEL_VECTORS];                                                \
+        transpose_##N##_##S(out, N, a, lda);                                                       \
+    }                                                                                              \
+    /* The sums of a block of rows, column by column: out (columns, N). */                         \
+    TILE_INLINE void few_##S(const int columns, ptrdiff_t k, const T *a, ptrdiff_t lda,            \
+                             const T *b, T *out)                                                   \
+    {                                                                                              \
+        vec_##S chain[PANEL_BYTES / sizeof(T)];                                                    \
         row_##N##_##S row[N];                                                                      \
         T rest[N * N];                                                                             \
         UNROLL for (int j = 0; j < columns; j++) chain[j] = vec_set_##S(0);                        \
@@ -29,21 +34,30 @@
             UNROLL for (int i = 0; i < N; i++)                                                     \
                 __builtin_memcpy(&row[i], a + i * lda, sizeof row[i]);                             \
             STAGES_##N(S)                                                                          \
-            UNROLL for (int p = 0; p < N; p++, b += full) {                                         \
+            UNROLL for (int p = 0; p < N; p++, b += PANEL_BYTES / sizeof(T)) {                     \
                 const vec_##S left = (vec_##S)row[p];                                              \
                 FEW_TURN(S)                                                                        \
             }                                                                                      \
         }                                                                                          \
         if (k % N) { /* the last ones again, of which those before are done */                     \
-            transpose_##N##_##S(rest, N, a + k % N - N, lda);                                      \
-            for (ptrdiff_t p = N - k % N; p < N; p++, b += full) {                                  \
+            few_turned_##S(rest, a + k % N - N, lda);                                              \
+            for (ptrdiff_t p = N - k % N; p < N; p++, b += PANEL_BYTES / sizeof(T)) {              \
                 const vec_##S left = vec_load_##S(rest + p * N);                                   \
                 FEW_TURN(S)                                                                        \
             }                                                                                      \
         }                                                                                          \
+        UNROLL for (int j = 0; j < columns; j++) vec_store_##S(out + j * N, chain[j]);             \
+    }                                                                                              \
+    /* They become rows, beyond which `sums` holds zeros. */                                       \
+    TILE_INLINE void few_end_##S(const T *sums, T *c, ptrdiff_t ldc, int accumulate,               \
+                                 const T *bias, int relu, const T *gate, ptrdiff_t ldg)            \
+    {                                                                                              \
+        enum { rows = N, vectors = PANEL_VECTORS, c_panel = 0 };                                   \
+        vec_##S sum[N][PANEL_VECTORS];                                                             \
         UNROLL for (int v = 0; v < vectors; v++) {                                                 \
+            row_##N##_##S row[N];                                                                  \
             UNROLL for (int j = 0; j < N; j++)                                                     \
-                row[j] = (row_##N##_##S)(v * N + j < columns ? chain[v * N + j] : vec_set_##S(0)); \
+                __builtin_memcpy(&row[j], sums + (v * N + j) * N, sizeof row[j]);                  \
             STAGES_##N(S)                                                                          \
             UNROLL for (int i = 0; i < N; i++) sum[i][v] = (vec_##S)row[i];                        \
         }                                                                                          \
@@ -55,12 +69,14 @@
                                   ptrdiff_t lda, const T *b, T *c, ptrdiff_t ldc, int accumulate,  \
                                   const T *bias, int relu, const T *gate, ptrdiff_t ldg)           \
     {                                                                                              \
+        T sums[PANEL_BYTES / sizeof(T) * N] = {0};                                                 \
         ptrdiff_t done = 0;                                                                        \
         for (; k >= N && done + N <= rows; done += N) {                                            \
             switch (columns) {                                                                     \
                 FEW_VARIANTS_##S                                                                   \
                 default: return 0;                                                                 \
             }                                                                                      \
+            few_end_##S(sums, c, ldc, accumulate, bias, relu, gate, ldg);                          \
             a += N * lda;                                                                          \
             c += N * ldc;                                                                          \
             if (gate) gate += N * ldg;                                                             \
@@ -69,7 +85,7 @@
     }
 
 #define FEW_CASE(S, C)                                                                             \
-    case C: few_##S(C, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg); break;
+    case C: few_##S(C, k, a, lda, b, sums); break;
 
 /* Measured on Zen 5; with half as many rows in a register (AVX2) it pays for fewer columns. */
 #if VEC_BYTES == 64
