@@ -54,7 +54,7 @@ cdef inline void rows_product(
     cdef double share
     if lists != NULL and large_enough(rows, columns, k, c):
         share = share_of_rows(rows, k, a, lda, True)
-        if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, finite, c):
+        if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, c):
             soon_sooner(later, share)
             sparse_product(rows, columns, k, a, lda, b, full, b_panel, c, ldc, full, accumulate,
                            bias, relu, gate, ldg, finite, later, lists)
@@ -345,8 +345,7 @@ cdef inline bint sparse_gradient(
     if not large_enough(inputs, outputs, rows, dweight):
         return False
     share = share_of_columns(inputs, rows, x, ldx)
-    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, False,
-                        dweight):
+    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, dweight):
         return False
     soon_sooner(later, share)
     turn_rows(scratch, beside, x, ldx, rows, inputs)

@@ -100,7 +100,7 @@ cdef inline Py_ssize_t section_for(Py_ssize_t panels, Py_ssize_t k) noexcept nog
 
 cdef inline bint leaving_pays(
     double share, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, bint turned, bint waits,
-    bint finite, real *unused,
+    real *unused,
 ) noexcept nogil:
     """Whether it pays to leave zeros out, if so large a share of the turns is left.
 
@@ -114,9 +114,7 @@ cdef inline bint leaving_pays(
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef double whole = <double>(columns + lanes - 1) / <double>lanes
     cdef double left = share * max(whole, <double>(CHAINS // PAIR)) + LIST_COST
-    left += <double>(SECTION_COST * groups) / <double>section
-    if not finite:
-        left += 2 * whole / <double>rows
+    left += <double>(SECTION_COST * groups) / <double>section + 2 * whole / <double>rows
     if turned:
         left += TURN_COST
     if waits:
