@@ -7,7 +7,7 @@ from ..report import field, share
 from .steps import TITLES, columns_of, measure, peers_for
 
 SHARES = (1.0, 0.5, 0.2, 0.05)
-BATCHES = {"predict": (1, 256), "train": (64, 256)}
+BATCHES = {"predict": (1, 8, 256), "train": (64, 256)}
 
 
 def zeros(pool, settings, report) -> None:

@@ -47,8 +47,9 @@ cdef inline void rows_product(
 ) noexcept nogil:
     """A product of rows and panels that leaves zeros out if it pays.
 
-    The panels may come from `far` away, and be known to be `finite`. `lists` has room for SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed`
-    is not NULL, the rows are copied together there first.
+    The panels may come from `far` away, and be known to be `finite`. `lists` has room for
+    SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed` is not NULL, the rows
+    are copied together there first.
     """
     cdef Py_ssize_t full = columns_of(c), done
     cdef double share

@@ -63,7 +63,7 @@
         }                                                                                          \
         RESULTS(S, T)                                                                              \
     }                                                                                              \
-    /* Rows of c past some columns of one panel of b, as far as it pays: whole blocks, for as many  \
+    /* Rows of c past some columns of one panel of b, as far as it pays: whole blocks, for as many \
      * columns as stand in FEW_VARIANTS. Returns how many. The rest of the panel becomes zero. */  \
     static ptrdiff_t gemm_few_##S(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t k, const T *a,      \
                                   ptrdiff_t lda, const T *b, T *c, ptrdiff_t ldc, int accumulate,  \

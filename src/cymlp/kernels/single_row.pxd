@@ -1,4 +1,4 @@
-"""A single row times a weight: whole, or without its zeros; and which rows are taken so, one by one."""
+"""A single row times a weight: whole, or without its zeros; and which rows go one by one, too."""
 from cymlp.kernels.gemm cimport (
     AHEAD_PANELS, FEATURE_BLOCK, PANEL_BYTES, ROW_PANELS, VEC_BYTES, asks_early, columns_of,
     row_tile)
