@@ -32,6 +32,8 @@ cdef class Memory:
     ----------
     size : int
         Bytes.
+    used : bool
+        Whether all of it will be: then it lies in huge pages from one on, else from two.
 
     Raises
     ------
@@ -39,11 +41,12 @@ cdef class Memory:
         Where there are not so many.
     """
 
-    def __cinit__(self, size):
+    def __cinit__(self, size, bint used=False):
         cdef Py_ssize_t wanted = max(size, 64) if size < 1 << 62 else 1 << 62
-        # What fills whole huge pages lies in them: no more memory than before, and in a second
-        # cache that it just fits it does not push itself out (0.9 of a single row's time).
-        cdef Py_ssize_t alignment = HUGE_PAGE if wanted >= HUGE_PAGE else SMALL_PAGE
+        # In huge pages weights that just fit a second cache do not push each other out of it (0.9
+        # of a single row's time). A page counts as a whole, though, whatever of it is written to.
+        cdef bint huge = wanted >= (HUGE_PAGE if used else 2 * HUGE_PAGE)
+        cdef Py_ssize_t alignment = HUGE_PAGE if huge else SMALL_PAGE
         # Pages fresh from the system are zero and take no room until they are written to, so what
         # a call has no use for, as the copy of rows that it reads where they lie, costs nothing.
         cdef bint mapped = wanted >= MAPPED
@@ -53,7 +56,7 @@ cdef class Memory:
         self.mapped = wanted + alignment if mapped else 0
         self.data = <char *>((<uintptr_t>self.block + alignment - 1) // alignment * alignment)
         self.size = wanted
-        if alignment == HUGE_PAGE:
+        if huge:
             advise_huge(self.data, wanted)
 
     def __dealloc__(self):

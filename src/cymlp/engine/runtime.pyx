@@ -77,7 +77,7 @@ cdef class Engine:
     def __init__(self, parameter_bytes, states, slots, dtype, optimizer, hyper, in_features,
                  out_features, target_features, limits, takes_labels, key):
         cdef int i
-        self.arena = Memory(parameter_bytes * (1 + len(states)))
+        self.arena = Memory(parameter_bytes * (1 + len(states)), used=True)
         self.parameter_bytes = parameter_bytes
         self.dtype = np.dtype(dtype)
         self.code = self.dtype == np.float64
