@@ -90,15 +90,9 @@
                       * (log_f64((double)sum[i]) + ((double)max[i] - (double)chosen[i])); \
     }
 
-#if BLOCK_F32 == 16
-DEFINE_NARROW(f32, float, 16)
-DEFINE_NARROW(f64, double, 8)
-#elif BLOCK_F32 == 8
-DEFINE_NARROW(f32, float, 8)
-DEFINE_NARROW(f64, double, 4)
-#else
-DEFINE_NARROW(f32, float, 4)
-DEFINE_NARROW(f64, double, 4)
-#endif
+#define DEFINE_NARROW_OF(suffix, real, N) DEFINE_NARROW(suffix, real, N) /* with N expanded */
+
+DEFINE_NARROW_OF(f32, float, NARROW_F32)
+DEFINE_NARROW_OF(f64, double, NARROW_F64)
 
 #endif

@@ -391,9 +391,9 @@ cdef void optimizer_update(
         Py_ssize_t n, const double *prepared) noexcept nogil:
     """Update `n` elements of a parameter and of its states, in place.
 
-    The arrays must not overlap. A state that the variant does not use may be NULL. From the first
-    whole line of the parameter on, for NumPy's large arrays begin 16 bytes into one, all of them
-    alike, and a register's elements would then lie in two.
+    The arrays must not overlap. A state that the variant does not use may be NULL. What stands
+    before the first whole line of the parameter is done first: NumPy's large arrays begin 16 bytes
+    into one, all of them alike, and every register's elements would lie in two.
     """
     cdef Py_ssize_t begin = (-<size_t>parameter % LINE_BYTES) // sizeof(real), count
     cdef bint far = n >= FAR_ELEMENTS
