@@ -1,4 +1,4 @@
-"""What the machine is and what it can do: its name, its peaks, and this process's memory."""
+"""What the machine is and what it does in a second: its name, its peaks, this process's memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,28 +38,50 @@ def processors() -> list[int]:
 
 
 @functools.cache
-def fma_peak(dtype: str = "float32", seconds: float = 0.02, rounds: int = 5) -> float | None:
-    """Floating-point operations a second of one core; None where there is no C compiler."""
+def native(dtype: str) -> ctypes.CDLL | None:
+    """The functions of ``peak.c`` for an element type; None where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         return None
     element = {"float32": "float", "float64": "double"}[dtype]
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "peak.so"
-        subprocess.run([compiler, "-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC",
-                        f"-DELEMENT={element}", str(PEAK_SOURCE), "-o", str(library)], check=True)
+        subprocess.run([compiler, "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno",
+                        "-fno-trapping-math", "-shared", "-fPIC", f"-DELEMENT={element}",
+                        str(PEAK_SOURCE), "-o", str(library)], check=True)
         loaded = ctypes.CDLL(str(library))
     number = {"float32": ctypes.c_float, "float64": ctypes.c_double}[dtype]
-    loaded.multiply_add.restype = ctypes.c_double
-    loaded.multiply_add.argtypes = [ctypes.c_long, number, number]
+    for name in ("multiply_add", "multiply_add_in_turn", "divide_by_root"):
+        getattr(loaded, name).restype = ctypes.c_double
+        getattr(loaded, name).argtypes = [ctypes.c_long, number, number]
+    loaded.read_all.restype = ctypes.c_double
+    loaded.read_all.argtypes = [ctypes.c_long, ctypes.c_void_p, ctypes.c_long]
+    return loaded
 
-    def rate(count: int) -> float:
-        begun = time.perf_counter()
-        loaded.multiply_add(count, 0.5, 1.0)
-        return count / (time.perf_counter() - begun)
 
-    count = max(1, int(rate(100_000) * seconds))
-    return loaded.operations_of_a_round() * max(rate(count) for _ in range(rounds))
+def most_a_second(repeat: Callable[[int], float], seconds: float, rounds: int) -> float:
+    """How often a second something is done at the best; `repeat` does it so many times and says
+    how many seconds that took."""
+    count, taken = 1, repeat(1)
+    while taken < seconds / 10:
+        count *= 4
+        taken = repeat(count)
+    count = max(1, int(count * seconds / taken))
+    return count / min(repeat(count) for _ in range(rounds))
+
+
+def repeating(function: Callable, *arguments) -> Callable[[int], float]:
+    """For `most_a_second`: a native function whose first argument is a number of rounds."""
+    return lambda count: seconds_together([lambda: function(count, *arguments)])
+
+
+def fma_peak(dtype: str = "float32", seconds: float = 0.02, rounds: int = 5) -> float | None:
+    """Floating-point operations a second of one core; None where there is no C compiler."""
+    library = native(dtype)
+    if library is None:
+        return None
+    return library.operations_of_a_round() * most_a_second(
+        repeating(library.multiply_add, 0.5, 1.0), seconds, rounds)
 
 
 def copy_bandwidth(elements: int, threads: int, seconds: float = 0.02, rounds: int = 5) -> float:
@@ -67,16 +90,33 @@ def copy_bandwidth(elements: int, threads: int, seconds: float = 0.02, rounds: i
     parts = list(zip(np.array_split(target, threads), np.array_split(source, threads),
                      strict=True))
 
-    def rate(count: int) -> float:
-        def copy(part, from_part):
-            for _ in range(count):
-                np.copyto(part, from_part)
+    def copy(count, part, from_part):
+        for _ in range(count):
+            np.copyto(part, from_part)
 
-        return 2 * source.nbytes * count / seconds_together(
-            [functools.partial(copy, *pair) for pair in parts])
+    return 2 * source.nbytes * most_a_second(_in_parts(copy, parts), seconds, rounds)
 
-    count = max(1, int(rate(1) * seconds / (2 * source.nbytes)))
-    return max(rate(count) for _ in range(rounds))
+
+def read_bandwidth(elements: int, threads: int, seconds: float = 0.02, rounds: int = 5
+                   ) -> float | None:
+    """Bytes a second of float32 that are only read, by threads that share the array; None where
+    there is no C compiler."""
+    library = native("float32")
+    if library is None:
+        return None
+    source = np.ones(elements, np.float32)
+
+    def read(count, part):
+        library.read_all(count, part.ctypes.data, part.size)
+
+    parts = [(part,) for part in np.array_split(source, threads)]
+    return source.nbytes * most_a_second(_in_parts(read, parts), seconds, rounds)
+
+
+def _in_parts(function, parts):
+    """For `most_a_second`: a function called with every part, in a thread each."""
+    return lambda count: seconds_together(
+        [functools.partial(function, count, *part) for part in parts])
 
 
 def seconds_together(calls) -> float:

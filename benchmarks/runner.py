@@ -125,7 +125,6 @@ class Pool:
         self.processors = processors or machine.processors()[:threads]
         self.workers: dict[str, Worker] = {}
         self.absent: dict[str, str] = {}
-        self.peaks: dict[str, float | None] = {}
 
     def __enter__(self) -> Pool:
         return self
@@ -141,13 +140,6 @@ class Pool:
     def facts(self, name: str) -> dict:
         """What a worker said of itself."""
         return self._worker(name).facts
-
-    def peak(self, dtype: str) -> float | None:
-        """Floating-point operations a second of all the threads' cores together."""
-        if dtype not in self.peaks:
-            one = self.ask(OURS, "machine", "fma_peak", dtype)
-            self.peaks[dtype] = one and one * self.threads
-        return self.peaks[dtype]
 
     def _worker(self, name: str) -> Worker:
         if name in self.absent:

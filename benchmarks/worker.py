@@ -42,6 +42,12 @@ class Session:
 
         return getattr(machine, function)(*arguments)
 
+    def rates(self, case, work: str, threads: int, seconds: float):
+        """What the machine does now of what a case asks for."""
+        from .limits import measure_rates
+
+        return measure_rates(case, work, threads, seconds)
+
     def level(self) -> str:
         """cymlp's instruction-set level."""
         from cymlp import kernels

@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").is_dir(), reason="needs the sources")
 
+needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))),
+                                    reason="needs a compiler")
+
 # Peers that are no peers: each goes wrong in another way.
 FAKES = """
 import os
@@ -97,6 +100,8 @@ def test_a_quick_run_on_the_command_line(tmp_path):
             if "absent" not in row["peers"][name]:
                 assert {"median", "minimum", "rounds", "memory"} <= set(row["peers"][name])
         assert row["peers"]["cymlp"]["median"] > 0
+        if row["work"] != "kernels" and results["fma_peak"]:
+            assert row["peak_share"] > 0 and row["limit_share"] > 0
 
 
 def test_the_works_with_processes_of_their_own():
@@ -185,6 +190,37 @@ def test_operations_and_bytes_are_counted():
     assert Kernel("activation", "tanh", 10, "float64").bytes == 2 * 80
 
 
+@pytest.mark.parametrize("work, batch, changed, expected", [
+    ("predict", 1, {}, 1e-6 + 8e-6),                                # the chains
+    ("predict", 7, {"operations": 1e6}, 1e-6 + 350e-6 / 2),
+    ("train", 7, {"operations": 1e6, "roots": 1e5}, 1e-6 + (840e-6 + 320e-6) / 2),
+    ("predict", 1, {"read": 1e6}, 1e-6 + 32 * 4e-6),
+    ("train", 1, {"copied": 1e6}, 1e-6 + 32 * 4 * 6e-6 + 32 * 4e-12),
+])
+def test_the_limit_is_what_takes_longest(work, batch, changed, expected):
+    """A call, and the slowest of products with roots, chains, and memory; on two threads."""
+    from benchmarks.cases import Case
+    from benchmarks.limits import Rates, least_seconds
+
+    fast = dict.fromkeys(("operations", "roots", "read", "copied"), 1e12)
+    rates = Rates(in_turn=1e6, calls=1e6, **fast)
+    rates = rates.or_better(Rates(in_turn=1.0, calls=1.0, **dict.fromkeys(fast, 1.0)))
+    if changed:
+        rates = Rates(**{**vars(rates), "in_turn": 1e12, **changed})
+    assert least_seconds(Case("x", (3, 5, 2), batch), work, rates, 2) == pytest.approx(expected)
+
+
+def test_no_chain_is_longer_than_a_block():
+    from benchmarks.cases import Case
+    from benchmarks.limits import LONGEST_CHAIN, Rates, least_seconds
+
+    rates = Rates(1e18, 1.0, 1e18, 1e18, 1e18, 1e18)
+    long = Case("x", (10 * LONGEST_CHAIN, 5, 2), 1)
+    assert least_seconds(long, "predict", rates, 1) == pytest.approx(LONGEST_CHAIN + 5)
+    dense = (ROOT / "src/cymlp/kernels/gemm.pxd").read_text()
+    assert f"FEATURE_BLOCK = {LONGEST_CHAIN} " in dense
+
+
 def test_differences_are_found():
     from benchmarks.runner import difference
 
@@ -197,13 +233,31 @@ def test_differences_are_found():
     assert "wrong" in difference({"values": [np.ones(3)]}, nothing, "float32")
 
 
-@pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="needs a compiler")
+@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_peak_is_measured(dtype):
-    from benchmarks import machine
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_the_machine_can_do_is_measured(dtype, threads):
+    from benchmarks.cases import Case
+    from benchmarks.limits import measure_rates
 
-    peak = machine.fma_peak(dtype, seconds=0.001, rounds=1)
-    assert math.isfinite(peak) and peak > 0
+    case = Case("x", (3, 5, 2), 7, dtype=dtype)
+    for work in ("predict", "train"):
+        rates = vars(measure_rates(case, work, threads, seconds=0.001, rounds=1))
+        assert all(math.isfinite(rate) and rate > 0 for rate in rates.values())
+
+
+def test_without_a_compiler_there_is_no_limit(monkeypatch):
+    from benchmarks import machine
+    from benchmarks.cases import Case
+    from benchmarks.limits import measure_rates
+
+    machine.native.cache_clear()
+    monkeypatch.setattr(machine.shutil, "which", lambda name: None)
+    try:
+        assert machine.fma_peak() is None
+        assert measure_rates(Case("x", (3, 5, 2), 7), "train", 1, 0.001) is None
+    finally:
+        machine.native.cache_clear()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from ..cases import NETWORKS, Case, random_cases
+from ..limits import least_seconds
 from ..peers import OURS, PEERS
 from ..report import field, number, peer_columns, share
 from ..runner import Settings, best, chosen, race
@@ -22,14 +23,26 @@ def peers_for(work: str, settings: Settings, *names: str) -> list[str]:
 
 
 def measure(pool, settings, work: str, case: Case, names: list[str], *arguments) -> dict:
-    """The row of a case: times of all, the best peer, and cymlp's share of the peak."""
+    """The row of a case: times of all, the best peer, cymlp's shares of the peak and the limit.
+
+    What the machine can do changes from minute to minute: it is measured just before and after.
+    """
+    def rates():
+        return pool.ask(OURS, "rates", case, work, pool.threads, settings.seconds / 5)
+
+    before = rates()
     outcomes = race(pool, settings, names, work, case, *arguments)
     row = {"work": work, "case": dataclasses.asdict(case), "threads": pool.threads,
-           "peers": outcomes, **best(outcomes), "rate": None, "peak_share": None}
+           "peers": outcomes, **best(outcomes), "rate": None, "peak_share": None,
+           "limit": None, "limit_share": None}
     if "median" in outcomes[OURS]:
-        row["rate"] = case.operations(work) / outcomes[OURS]["median"]
-        peak = pool.peak(case.dtype)
-        row["peak_share"] = peak and row["rate"] / peak
+        seconds = outcomes[OURS]["median"]
+        row["rate"] = case.operations(work) / seconds
+        if before is not None:
+            found = before.or_better(rates())
+            row["peak_share"] = row["rate"] / (found.operations * pool.threads)
+            row["limit"] = least_seconds(case, work, found, pool.threads)
+            row["limit_share"] = row["limit"] / seconds
     return row
 
 
@@ -38,7 +51,8 @@ def columns_of(names: list[str]) -> list:
     return [("network", field("case", "name")), ("batch", field("case", "batch")),
             *peer_columns(names),
             ("GFLOP/s", lambda row: number(row["rate"] and row["rate"] / 1e9)),
-            ("of peak", field("peak_share", show=share))]
+            ("of peak", field("peak_share", show=share)),
+            ("of the limit", field("limit_share", show=share))]
 
 
 def _networks(work, pool, settings, report):
