@@ -362,6 +362,23 @@ def test_gradients_of_few_outputs_are_those_beside_others(inputs, dtype):
             assert_same_bits(got, np.ascontiguousarray(expected[:, :outputs]))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["relu", "tanh"])
+def test_results_too_large_for_a_cache_are_those_of_their_parts(name, dtype, forced):
+    """They go past the caches (stream.h), but for what stands before and behind whole blocks."""
+    forced(1)       # or each thread's share would be small enough
+    function = getattr(ops, name)
+    count, begin = (32 << 20) // np.dtype(dtype).itemsize + 77, 3
+    x, out = values(count + 5, dtype, 1), np.full(count + 5, 99, dtype)
+    x[begin], x[begin + count // 2], x[begin + count - 1] = np.nan, np.inf, -np.inf
+    row, result = x[begin:begin + count], out[begin:begin + count]
+    parts = [function(part) for part in np.array_split(row, 3)]
+    assert function(row, out=result) is result
+    assert_same_bits(result, np.concatenate(parts))
+    assert (out[:begin] == 99).all() and (out[begin + count:] == 99).all()
+    assert_same_bits(function(row, out=row), result)
+
+
 @given(shape=st.tuples(*[st.sampled_from([0, 1, 3, 16, 17, 65, 300])] * 3),
        dtype=st.sampled_from(DTYPES), layouts=st.tuples(*[INPUTS] * 4),
        out_layouts=st.tuples(*[OUTPUTS] * 4))

@@ -34,6 +34,38 @@ cdef extern from "activations.h":
     int ACTIVATION_COUNT
     double log_f64(double x) noexcept nogil
 
+cdef extern from "stream.h" nogil:
+    enum:
+        STREAM_DOUBLES
+    bint stream_pays(const void *out, const void *x, Py_ssize_t size, size_t item) noexcept
+    Py_ssize_t stream_head(const void *out) noexcept
+    void stream_block(void *out, const void *block) noexcept
+    void stream_end() noexcept
+
+
+cdef inline void row_forward(
+        int kind, real *y, const real *x, Py_ssize_t cols, double parameter) noexcept nogil:
+    if real is float:
+        activation_table[kind].forward_f32(y, x, cols, <float> parameter)
+    else:
+        activation_table[kind].forward_f64(y, x, cols, parameter)
+
+
+cdef void far_forward(
+        int kind, real *y, const real *x, Py_ssize_t cols, double parameter) noexcept nogil:
+    """A row whose result goes past the caches."""
+    cdef double[STREAM_DOUBLES] room
+    cdef real *block = <real *> room
+    cdef Py_ssize_t width = sizeof(room) // sizeof(real)
+    cdef Py_ssize_t c = stream_head(y) // <Py_ssize_t> sizeof(real)
+    row_forward(kind, y, x, c, parameter)
+    while c + width <= cols:
+        row_forward(kind, block, x + c, width, parameter)
+        stream_block(y + c, block)
+        c += width
+    row_forward(kind, y + c, x + c, cols - c, parameter)
+    stream_end()
+
 
 cdef void activation_forward(
         int kind, real *y, Py_ssize_t ldy, const real *x, Py_ssize_t ldx,
@@ -43,12 +75,11 @@ cdef void activation_forward(
     if ldy == cols and ldx == cols:     # one long row: short ones take longer to call than to do
         cols *= rows
         rows = 1
+    if rows == 1 and stream_pays(y, x, cols * sizeof(real), sizeof(real)):
+        far_forward(kind, y, x, cols, parameter)
+        return
     for r in range(rows):
-        if real is float:
-            activation_table[kind].forward_f32(
-                y + r * ldy, x + r * ldx, cols, <float> parameter)
-        else:
-            activation_table[kind].forward_f64(y + r * ldy, x + r * ldx, cols, parameter)
+        row_forward(kind, y + r * ldy, x + r * ldx, cols, parameter)
 
 
 cdef void activation_backward(
