@@ -1,5 +1,6 @@
 """What the array functions refuse, what `out=` may be, and that nothing is changed by an error."""
 
+import inspect
 import threading
 import time
 import tracemalloc
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from cymlp import ops
-from cymlp.kernels import activation_table
+from cymlp.kernels import activation_table, optimizer_table
+from cymlp.optimizers import CLASSES
 
 X = np.ones((3, 4))
 LABELS = np.array([0, 3, 1])
@@ -319,3 +321,11 @@ def test_settings_are_checked_though_an_equal_one_was_allowed_before():
         with pytest.raises(TypeError, match="expected"):
             call()
     assert (parameter == before).all()
+
+
+@pytest.mark.parametrize("make", CLASSES, ids=lambda make: make.kernel)
+def test_states_and_settings_come_in_the_order_of_the_table(make):
+    """By which the functions of `ops` hand them on."""
+    row = optimizer_table()[make.kernel]
+    names = list(inspect.signature(getattr(ops, f"{make.kernel}_update")).parameters)
+    assert names == ["parameter", "gradient", *row["states"], "step", *row["hyper"]]

@@ -101,16 +101,16 @@ def fit_together(out, first, second=None):
     return second is None or (is_alike(out, second) and are_apart(out, second))
 
 
-def stand_apart(parameter, gradient, list states not None):
+def stand_apart(parameter, gradient, list states not None, tuple unused not None):
     """Whether the arrays of an optimizer's step need no closer look.
 
     They do not where all are contiguous, of one floating dtype and one shape, and the parameter
-    and its states can be written to and share no memory with any other.
+    and its states (not those in places of `unused`) can be written to and share no memory.
     """
     cdef list seen = [gradient]
     if not is_changeable(parameter) or not is_alike(parameter, gradient):
         return False
-    for array in [parameter, *states]:
+    for array in [parameter, *[s for i, s in enumerate(states) if i not in unused]]:
         if not is_changeable(array) or not is_alike(parameter, array):
             return False
         for other in seen:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,14 +39,24 @@ def _changeable(name: str, value: Any, like: NDArray | None = None) -> NDArray:
     return array
 
 
-def _described(make: type[Optimizer], **settings: Any
-               ) -> tuple[dict[str, Any], list[float], tuple[str, ...]]:
-    """The row of the kernels' table, its hyperparameters, checked, and the states in use."""
-    if "beta1" in settings:
-        settings["betas"] = settings.pop("beta1"), settings.pop("beta2")
-    spec = make(**settings)
-    row, hyper = optimizer_table()[spec.kernel], spec.hyper()
-    return row, [hyper[name] for name in row["hyper"]], spec.states()
+class _Described(NamedTuple):
+    """What a step needs to know of its optimizer and settings."""
+
+    row: dict[str, Any]             # of the kernels' table
+    hyper: list[float]              # checked, in its order
+    unused: tuple[int, ...]         # places of the states that these settings do without
+
+
+def _described(make: type[Optimizer], *settings: Any) -> _Described:
+    """Of an optimizer, with its settings in the order of the kernels' table."""
+    row = optimizer_table()[make.kernel]
+    named = dict(zip(row["hyper"], settings, strict=True))
+    if "beta1" in named:
+        named["betas"] = named.pop("beta1"), named.pop("beta2")
+    spec = make(**named)
+    hyper, needed = spec.hyper(), spec.states()
+    unused = [place for place, name in enumerate(row["states"]) if name not in needed]
+    return _Described(row, [hyper[name] for name in row["hyper"]], tuple(unused))
 
 
 # Most steps have the settings of the step before, and to check them takes longer than to do one
@@ -55,31 +65,43 @@ _described_before = lru_cache(maxsize=64, typed=True)(_described)
 
 
 def _update(make: type[Optimizer], step: int, parameter: NDArray, gradient: ArrayLike,
-            states: dict[str, NDArray | None], **settings: Any) -> None:
+            states: list[NDArray | None], *settings: Any) -> None:
+    """A step of an optimizer; the states and settings in the order of the kernels' table."""
     try:
-        row, hyper, needed = _described_before(make, **settings)
+        described = _described_before(make, *settings)
     except TypeError:       # of a setting that is no key for the cache, or not allowed
-        row, hyper, needed = _described(make, **settings)
-    _step(row, hyper, needed, step, parameter, gradient, states)
+        described = _described(make, *settings)
+    _step(described, step, parameter, gradient, states)
 
 
-def _step(row: dict[str, Any], hyper: list[float], needed: tuple[str, ...], step: int,
-          parameter: NDArray, gradient: ArrayLike, states: dict[str, NDArray | None]) -> None:
+def _step(described: _Described, step: int, parameter: NDArray, gradient: ArrayLike,
+          states: list[NDArray | None]) -> None:
+    row, hyper, unused = described
     step = as_integer("step", step, least=1, most=2**63 - 1)
-    used = {name: states[name] for name in needed}
-    if not calls.stand_apart(parameter, gradient, [*used.values()]):
-        parameter = _changeable("parameter", parameter)
-        gradient = as_real_array("gradient", gradient)
-        if gradient.shape != parameter.shape:
-            raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
-                             f"got shape {gradient.shape}")
-        used = {name: _changeable(name, array, parameter) for name, array in used.items()}
-        seen = {"gradient": gradient}
-        for name, array in {"parameter": parameter, **used}.items():
+    for place in unused:
+        states[place] = None
+    if not calls.stand_apart(parameter, gradient, states, unused):
+        parameter, gradient, states = _checked(described, parameter, gradient, states)
+    calls.optimizer_update(row["kind"], hyper, step, parameter, gradient, states)
+
+
+def _checked(described: _Described, parameter: NDArray, gradient: ArrayLike,
+             states: list[NDArray | None]) -> tuple[NDArray, NDArray, list[NDArray | None]]:
+    """The arrays of a step, looked at one by one."""
+    parameter = _changeable("parameter", parameter)
+    gradient = as_real_array("gradient", gradient)
+    if gradient.shape != parameter.shape:
+        raise ValueError(f"gradient: expected shape {parameter.shape}, as parameter has, "
+                         f"got shape {gradient.shape}")
+    names = described.row["states"]
+    states = [None if place in described.unused else _changeable(names[place], state, parameter)
+              for place, state in enumerate(states)]
+    seen = {"gradient": gradient}
+    for name, array in zip(("parameter", *names), (parameter, *states), strict=True):
+        if array is not None:
             check_apart(name, array, seen)
             seen[name] = array
-    calls.optimizer_update(row["kind"], hyper, step, parameter, gradient,
-                           [used.get(name) for name in row["states"]])
+    return parameter, gradient, states
 
 
 def sgd_update(parameter: NDArray, gradient: ArrayLike, momentum_buffer: NDArray | None = None, *,
@@ -109,9 +131,8 @@ def sgd_update(parameter: NDArray, gradient: ArrayLike, momentum_buffer: NDArray
     >>> parameter, momentum_buffer
     (array([0.]), array([4.]))
     """
-    _update(SGD, step, parameter, gradient, {"momentum_buffer": momentum_buffer},
-            learning_rate=learning_rate, momentum=momentum, dampening=dampening,
-            weight_decay=weight_decay, nesterov=nesterov)
+    _update(SGD, step, parameter, gradient, [momentum_buffer], learning_rate, momentum, dampening,
+            weight_decay, nesterov)
 
 
 def adagrad_update(parameter: NDArray, gradient: ArrayLike, sum: NDArray, *, step: int = 1,
@@ -139,9 +160,8 @@ def adagrad_update(parameter: NDArray, gradient: ArrayLike, sum: NDArray, *, ste
     >>> parameter, total
     (array([0.75]), array([16.]))
     """
-    _update(Adagrad, step, parameter, gradient, {"sum": sum},
-            learning_rate=learning_rate, learning_rate_decay=learning_rate_decay,
-            weight_decay=weight_decay, epsilon=epsilon)
+    _update(Adagrad, step, parameter, gradient, [sum], learning_rate, learning_rate_decay,
+            weight_decay, epsilon)
 
 
 def rmsprop_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
@@ -176,10 +196,9 @@ def rmsprop_update(parameter: NDArray, gradient: ArrayLike, square_average: NDAr
     >>> parameter.round(6), square_average
     (array([0.]), array([4.]))
     """
-    _update(RMSprop, step, parameter, gradient, {"square_average": square_average,
-            "momentum_buffer": momentum_buffer, "gradient_average": gradient_average},
-            learning_rate=learning_rate, alpha=alpha, epsilon=epsilon,
-            weight_decay=weight_decay, momentum=momentum, centered=centered)
+    _update(RMSprop, step, parameter, gradient,
+            [square_average, momentum_buffer, gradient_average], learning_rate, alpha, epsilon,
+            weight_decay, momentum, centered)
 
 
 def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -213,10 +232,8 @@ def adam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.5]), array([0.4]), array([0.016]))
     """
-    _update(Adam, step, parameter, gradient, {"first_moment": first_moment,
-            "second_moment": second_moment, "maximum_second_moment": maximum_second_moment},
-            learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
-            weight_decay=weight_decay, amsgrad=amsgrad)
+    _update(Adam, step, parameter, gradient, [first_moment, second_moment, maximum_second_moment],
+            learning_rate, beta1, beta2, epsilon, weight_decay, amsgrad)
 
 
 def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -250,10 +267,8 @@ def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.]), array([0.4]), array([0.016]))
     """
-    _update(AdamW, step, parameter, gradient, {"first_moment": first_moment,
-            "second_moment": second_moment, "maximum_second_moment": maximum_second_moment},
-            learning_rate=learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon,
-            weight_decay=weight_decay, amsgrad=amsgrad)
+    _update(AdamW, step, parameter, gradient, [first_moment, second_moment, maximum_second_moment],
+            learning_rate, beta1, beta2, epsilon, weight_decay, amsgrad)
 
 
 def nadam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -285,10 +300,8 @@ def nadam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.471774]), array([0.4]), array([0.016]))
     """
-    _update(NAdam, step, parameter, gradient, {"first_moment": first_moment,
-            "second_moment": second_moment}, learning_rate=learning_rate, beta1=beta1,
-            beta2=beta2, epsilon=epsilon, weight_decay=weight_decay,
-            momentum_decay=momentum_decay, decoupled_weight_decay=decoupled_weight_decay)
+    _update(NAdam, step, parameter, gradient, [first_moment, second_moment], learning_rate, beta1,
+            beta2, epsilon, weight_decay, momentum_decay, decoupled_weight_decay)
 
 
 def radam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -319,10 +332,8 @@ def radam_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.5]), array([0.4]), array([0.016]))
     """
-    _update(RAdam, step, parameter, gradient, {"first_moment": first_moment,
-            "second_moment": second_moment}, learning_rate=learning_rate, beta1=beta1,
-            beta2=beta2, epsilon=epsilon, weight_decay=weight_decay,
-            decoupled_weight_decay=decoupled_weight_decay)
+    _update(RAdam, step, parameter, gradient, [first_moment, second_moment], learning_rate, beta1,
+            beta2, epsilon, weight_decay, decoupled_weight_decay)
 
 
 def adamax_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
@@ -351,9 +362,8 @@ def adamax_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray
     >>> parameter.round(6), first_moment.round(6), largest.round(6)
     (array([0.5]), array([0.4]), array([4.]))
     """
-    _update(Adamax, step, parameter, gradient, {"first_moment": first_moment,
-            "largest": largest}, learning_rate=learning_rate, beta1=beta1, beta2=beta2,
-            epsilon=epsilon, weight_decay=weight_decay)
+    _update(Adamax, step, parameter, gradient, [first_moment, largest], learning_rate, beta1,
+            beta2, epsilon, weight_decay)
 
 
 def adadelta_update(parameter: NDArray, gradient: ArrayLike, square_average: NDArray,
@@ -381,9 +391,8 @@ def adadelta_update(parameter: NDArray, gradient: ArrayLike, square_average: NDA
     >>> parameter.round(6), square_average.round(6), step_average.round(6)
     (array([-0.333333]), array([8.]), array([0.888889]))
     """
-    _update(Adadelta, step, parameter, gradient, {"square_average": square_average,
-            "step_average": step_average}, learning_rate=learning_rate, rho=rho,
-            epsilon=epsilon, weight_decay=weight_decay)
+    _update(Adadelta, step, parameter, gradient, [square_average, step_average], learning_rate,
+            rho, epsilon, weight_decay)
 
 
 def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, *, step: int = 1,
@@ -411,8 +420,8 @@ def lion_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray, 
     >>> parameter.round(6), first_moment.round(6)
     (array([0.75]), array([0.04]))
     """
-    _update(Lion, step, parameter, gradient, {"first_moment": first_moment},
-            learning_rate=learning_rate, beta1=beta1, beta2=beta2, weight_decay=weight_decay)
+    _update(Lion, step, parameter, gradient, [first_moment], learning_rate, beta1, beta2,
+            weight_decay)
 
 
 # ---- rows of the table without a class ---------------------------------------------------------
@@ -454,10 +463,10 @@ def _function_of_row(row: dict[str, Any]) -> Callable[..., None]:
         bound.apply_defaults()
         values = bound.arguments
         hyper = {name: as_number(name, values[name]) for name in row["hyper"]}
-        needed = tuple(name for name, condition in zip(row["states"], row["needs"], strict=True)
-                       if not condition or hyper[condition])
-        _step(row, [*hyper.values()], needed, values["step"], values["parameter"],
-              values["gradient"], values)
+        unused = [place for place, condition in enumerate(row["needs"])
+                  if condition and not hyper[condition]]
+        _step(_Described(row, [*hyper.values()], tuple(unused)), values["step"],
+              values["parameter"], values["gradient"], [values[name] for name in row["states"]])
 
     update.__signature__ = signature  # type: ignore[attr-defined]
     update.__name__ = update.__qualname__ = f"{row['name']}_update"
