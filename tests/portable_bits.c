@@ -10,8 +10,9 @@
 #include "gemm_sparse.h"
 #include "gemm_tile.h"
 #include "losses.h"
+#include "narrow.h"
 
-enum { ROWS = 6, MANY = 37, COLUMNS = 64, DEPTH = 333, POINTS = 4096 };
+enum { ROWS = 6, MANY = 57, COLUMNS = 64, DEPTH = 333, POINTS = 4096, SHORT = 48 };
 
 static uint32_t state = 1;
 
@@ -86,18 +87,35 @@ static void report(const char *name, const void *data, size_t size)
             }                                                                                      \
             report(memcmp(other, c, sizeof c) ? "sparse differs " #S : "sparse " #S, c, sizeof c); \
         }                                                                                          \
-        static T many[MANY * DEPTH], few[MANY * PANEL];                                            \
+        static T many[MANY * DEPTH], few[MANY * PANEL], tiled[MANY * PANEL], shut[MANY * PANEL];   \
         for (int i = 0; i < MANY * DEPTH; i++) many[i] = (T)(scale_##S * draw());                  \
-        for (int columns = 1; columns < PANEL; columns++) { /* few of them, and what is left */    \
+        for (int i = 0; i < MANY * PANEL; i++) shut[i] = (T)draw();                                \
+        for (int columns = 1; columns < PANEL; columns++) { /* few of them */                      \
             const int vectors = (columns + VEC_LANES_##S - 1) / VEC_LANES_##S;                     \
+            const int accumulate = columns % 4 > 1, relu = columns % 2;                            \
+            const T *const more = columns % 5 ? bias : NULL;                                       \
+            const T *const gates = columns % 3 ? NULL : shut;                                      \
+            gemm_column_##S(MANY, vectors, DEPTH, many, DEPTH, BY_ROWS, b, PANEL, PANEL * DEPTH,   \
+                            tiled, PANEL, PANEL, accumulate, more, relu, gates, PANEL, NULL,       \
+                            &soon_nothing);                                                        \
             const ptrdiff_t done = gemm_few_##S(MANY, columns, DEPTH, many, DEPTH, b, few, PANEL,  \
-                                                0, bias, columns % 2, NULL, 0);                    \
-            gemm_column_##S(MANY - done, vectors, DEPTH, many + done * DEPTH, DEPTH, BY_ROWS, b,   \
-                            PANEL, PANEL * DEPTH, few + done * PANEL, PANEL, PANEL, 0, bias,       \
-                            columns % 2, NULL, 0, NULL, &soon_nothing);                            \
-            for (int i = 0; i < MANY; i++)                                                         \
-                for (int j = columns; j < PANEL; j++) few[i * PANEL + j] = 0;                      \
-            report("few " #S, few, sizeof few);                                                    \
+                                                accumulate, more, relu, gates, PANEL);           \
+            memcpy(few + done * PANEL, tiled + done * PANEL, (MANY - done) * PANEL * sizeof(T));   \
+            for (int i = 0; i < MANY * PANEL; i++)                                                 \
+                if (i % PANEL >= columns) few[i] = tiled[i] = 0;                                   \
+            const int same = memcmp(few, tiled, sizeof few) == 0;                                  \
+            report(same ? "few " #S : "few differs " #S, few, sizeof few);                         \
+        }                                                                                          \
+        static T rows[SHORT * NARROW_COLUMNS];                                                     \
+        T ones[LANES], most[LANES], total[LANES];                                                  \
+        for (int i = 0; i < LANES; i++) ones[i] = 1;                                               \
+        for (int columns = 1; columns <= NARROW_COLUMNS; columns++) { /* softmax of short rows */  \
+            const ptrdiff_t block = VEC_LANES_##S, ldx = columns % 4 ? columns : NARROW_COLUMNS;   \
+            for (int i = 0; i < SHORT * NARROW_COLUMNS; i++) rows[i] = (T)(scale_##S * draw());    \
+            for (ptrdiff_t i = 0; i < SHORT; i += block)                                           \
+                narrow_softmax_##S(rows + i * ldx, ldx, rows + i * ldx, ldx, columns, ones, most,  \
+                                   total);                                                         \
+            report("softmax " #S, rows, sizeof rows);                                              \
         }                                                                                          \
         for (int i = 0; i < POINTS; i++) {                                                         \
             x[i] = (T)(scale_##S * draw());                                                        \
