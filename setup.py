@@ -50,8 +50,8 @@ SHORT_WAY = {"gate", "memory", "runtime", "running", "short_way", "sources", "st
 # Reordering of sums (-ffast-math) and contraction would let the bits depend on the level. The
 # two -fno- flags change no result; they only drop errno and floating-point traps.
 NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-# Python's own flags have -fwrapv, under which GCC gives up on many loops over an int. Where a short
-# loop happens to begin is a tenth of the time of a small prediction.
+# Python's own flags have -fwrapv, under which GCC gives up on many loops over an int. Where a
+# short loop happens to begin is a tenth of the time of a small prediction.
 KERNEL_FLAGS = ["-fno-wrapv", "-falign-loops=32"]
 # Nothing unwinds through a kernel, which calls no Python: a fortieth of the wheel is saved.
 UNWINDING_FLAGS = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]

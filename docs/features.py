@@ -1,8 +1,8 @@
 """The table of features against PyTorch, Keras and scikit-learn's MLP, from what is registered.
 
-``python docs/features.py`` writes docs/features.md and the short table of README.md; a test runs it
-with ``--check``. The peers' columns are in docs/peers.json: by our name theirs, "" where they have
-none. Whatever is registered and not in that file is an error, so that the table stays whole.
+``python docs/features.py`` writes docs/features.md and the short table of README.md; a test runs
+it with ``--check``. The peers' columns are in docs/peers.json: by our name theirs, "" where they
+have none. Whatever is registered and not in that file is an error, so that the table stays whole.
 """
 
 import json
@@ -26,7 +26,8 @@ def registered():
         "layers": sorted({*classes(layers, "Layer"), "SwiGLU"}, key=str.lower),
         "activations": sorted(layers.activation_rows()),
         "losses": classes(losses, "Loss", "PointwiseLoss"),
-        "optimizers": sorted({*classes(optimizers, "Optimizer", "TableOptimizer"), "AMSGrad"}, key=str.lower),
+        "optimizers": sorted({*classes(optimizers, "Optimizer", "TableOptimizer"), "AMSGrad"},
+                             key=str.lower),
         "schedules": classes(schedules, "Schedule"),
         "initializers": classes(initializers, "Initializer"),
         "metrics": classes(metrics, "Metric"),
@@ -44,7 +45,8 @@ def tables():
             raise SystemExit(f"docs/peers.json: no line for {', '.join(missing)} in {kind!r}; "
                              f"write what {', '.join(PEERS)} call it, \"\" where they have none")
         if unknown := sorted(set(known) - set(names)):
-            raise SystemExit(f"docs/peers.json: {', '.join(unknown)} in {kind!r} is not registered")
+            raise SystemExit(f"docs/peers.json: {', '.join(unknown)} in {kind!r} is not "
+                             "registered")
         whole += [f"## {kind.capitalize()}", "", f"| cymlp | {' | '.join(PEERS)} |",
                   "|---" * (1 + len(PEERS)) + "|"]
         whole += [f"| {name} | {' | '.join(known[name])} |" for name in names]

@@ -34,7 +34,7 @@ def serve(path):
     answer = np.empty((1, 1), dtype="float32")
     right = 0
     begin = time.perf_counter()
-    for row, benign in zip(X_test, y_test):
+    for row, benign in zip(X_test, y_test, strict=True):
         net.predict(row[np.newaxis], out=answer)
         right += (answer[0, 0] > 0.5) == benign
     each = (time.perf_counter() - begin) / len(X_test)

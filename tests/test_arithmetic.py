@@ -1,4 +1,4 @@
-"""Networks take subnormal numbers as zero and round to nearest; their caller computes as before."""
+"""Networks take subnormal numbers as zero and round to nearest; callers compute as before."""
 
 import contextlib
 import ctypes

@@ -76,7 +76,8 @@ NO_ARRAY = {
     "characters": np.full((12, 5), "1"), "raw": np.zeros((12, 5), "V4"),
     "hostile": Hostile(), "function": len, "set": {1.0}, "dict": {0: 1.0},
     "ragged": [[1.0] * 5, [2.0]], "too large": [[10**400] * 5] * 12, "generator": (i for i in "a"),
-    "fractions": [[fractions.Fraction(1, 2)] * 5] * 12, "decimals": [[decimal.Decimal(1)] * 5] * 12,
+    "fractions": [[fractions.Fraction(1, 2)] * 5] * 12,
+    "decimals": [[decimal.Decimal(1)] * 5] * 12,
 }
 BAD_SHAPES = {
     "scalar": 1.0, "one row": X[0], "empty": [], "narrow": X[:, :4], "wide": np.ones((12, 6)),
@@ -93,7 +94,8 @@ BAD_Y = {
         "fraction": changed(Y, 11, 0.5, float), "near": changed(Y, 1, 1 - 2**-53, float),
         "nan": changed(Y, 3, np.nan, float), "inf": changed(Y, 3, np.inf, float),
         "-inf": changed(Y, 3, -np.inf, np.float16), "long": changed(Y, 3, 1e4000, np.longdouble),
-        "column above": changed(Y, 5, 3)[:, None], "dense nan": changed(np.eye(3)[Y], (2, 1), np.nan),
+        "column above": changed(Y, 5, 3)[:, None],
+        "dense nan": changed(np.eye(3)[Y], (2, 1), np.nan),
         "dense above": changed(np.eye(3)[Y], (2, 1), 1.5), "dense below": -np.eye(3)[Y],
         "dense inf": changed(np.eye(3)[Y], (11, 2), np.inf)},
     "binary": {"above": changed(Y, 0, 2), "negative": -np.ones(12), "nan": np.full(12, np.nan),
@@ -253,7 +255,7 @@ def test_absurd_arguments_of_a_network(name, value):
         return      # "no loss" is right, and NumPy takes a number for its dtype
     with pytest.raises((ValueError, TypeError)) as caught:
         cymlp.Network(**settings(**{name: value}))
-    assert str(caught.value).startswith(("layers" if "bytes in all" in str(caught.value) else name))
+    assert str(caught.value).startswith("layers" if "bytes in all" in str(caught.value) else name)
     assert "expected" in str(caught.value)
 
 
@@ -302,7 +304,8 @@ def test_absurd_arguments_of_specifications(make_spec, name):
     ({"loss": "hinge"}, "loss: expected"), ({"dtype": "float16"}, "dtype: expected"),
     ({"dtype": ">f4"}, "dtype: expected"), ({"dtype": "f4,f4"}, "dtype: expected"),
     ({"optimizer": "newton"}, "optimizer: expected"),
-    ({"layers": [Dense(3, weight_initializer=np.ones((3, 5)))]}, r"layers\[0\], weight: .*expected"),
+    ({"layers": [Dense(3, weight_initializer=np.ones((3, 5)))]},
+     r"layers\[0\], weight: .*expected"),
     ({"layers": [Dense(3, bias_initializer=np.ones(4))]}, r"layers\[0\], bias: .*expected"),
     ({"layers": [Dense(HUGE), Dense(HUGE)]}, "layers: expected parameters of at most"),
     ({"layers": [Dense(3), Dense(2**62), Dense(4)]}, "layers: expected parameters of at most"),
@@ -352,7 +355,8 @@ class Stray(cymlp.Callback):
     *[("drop_last", value) for value in (None, 0, "no")],
     *[("progress", value) for value in (None, 2, "bar")],
     *[("validation_split", value) for value in (-0.1, 1.0, 2, np.nan, None, "0.5", True, 0.01)],
-    *[("validation_data", value) for value in (X, (X,), (X, Y, None, None), "ab", 5, {}, Hostile())],
+    *[("validation_data", value)
+      for value in (X, (X,), (X, Y, None, None), "ab", 5, {}, Hostile())],
     *[("callbacks", value) for value in (5, None, [5], [Stray], ["a"], Stray, [Stray(), None])],
 ])
 def test_absurd_settings_of_fit(name, value):
@@ -474,7 +478,8 @@ class Interface:
     "net.gradients(np.broadcast_to(X[0], (2**50, 5)), y)",
     "net.fit(np.broadcast_to(X[0], (2**55, 5)), np.broadcast_to(1, 2**54))",
     "cymlp.Network([cymlp.Dense(2**31)] * 3, in_features=2**31, task='multiclass')",
-    "cymlp.Network([cymlp.Dense(2**21 - 1), cymlp.Dense(2**22)], in_features=1, task='regression')",
+    "cymlp.Network([cymlp.Dense(2**21 - 1), cymlp.Dense(2**22)], in_features=1, "
+    "task='regression')",
     "cymlp.Network.__new__(cymlp.Network).predict(X)",
     "cymlp.Network.__new__(cymlp.Network).fit(X, y)",
     "net._engine.predict(None, X, X)", "net._engine.predict(net._program('predict', 1), None, X)",

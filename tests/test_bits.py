@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 
 import cymlp
-from cymlp import (Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
-                   Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU, kernels, losses,
-                   metrics, reference)
+from cymlp import Activation, AlphaDropout, Dense, Dropout, kernels, losses, metrics, reference
 from cymlp.engine import threads
-from cymlp.layers import activation_rows
+from cymlp.layers import BatchNorm, LayerNorm, PReLU, RMSNorm, Scale, SwiGLU, activation_rows
+from cymlp.layers.combinators import Columns, Concat, Embedding, Residual
 
 # v2 has no FMA; the sanitizers' builds and others may lack levels that this processor has.
 FMA_LEVELS = [level for level in kernels.levels if level != "x86_64_v2"]
@@ -79,7 +78,7 @@ LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
 CASES = {
     # Several threads by rows, and several chunks of 256 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
-       for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5)},
+       for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5, strict=False)},
     "sgd": Case(odd("relu"), 37, 1000, 520, task="multilabel",
                 optimizer=cymlp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)),
     "adagrad": Case(odd("tanh"), 37, 1000, 520, task="regression", weighted=True,
@@ -91,7 +90,7 @@ CASES = {
                     optimizer=cymlp.Adam(0.01, amsgrad=True, weight_decay=1e-2), weighted=True),
     **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
                               dtype=dtype)
-       for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES))},
+       for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES), strict=False)},
     "schedule": Case(odd("tanh"), 37, 1000, 128, optimizer=cymlp.NAdam(
         0.01, schedule=cymlp.schedules.Warmup(cymlp.schedules.Cosine(steps=20), steps=5))),
     # Few rows: the threads share the panels of a product.
@@ -121,8 +120,9 @@ CASES = {
     "norms-panels": Case([Dense(500), BatchNorm(), Dense(300, "tanh"), LayerNorm(), Dense(10)],
                          300, 45, 45),
     # Much is below the least normal number.
-    "faint": Case([Activation("relu"), Dense(91, "gelu", bias=False), Dense(53, "tanh", bias=False),
-                   Dense(7, bias=False)], 37, 1000, 520, task="regression", scale=1e-37),
+    "faint": Case([Activation("relu"), Dense(91, "gelu", bias=False),
+                   Dense(53, "tanh", bias=False), Dense(7, bias=False)], 37, 1000, 520,
+                  task="regression", scale=1e-37),
     "faint-float64": Case([Dense(91, "leaky_relu", bias=False), Dense(7, bias=False)], 37, 1000,
                           520, task="regression", optimizer=cymlp.SGD(0.1, momentum=0.9),
                           dtype="float64", scale=1e-307),

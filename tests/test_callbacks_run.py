@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cymlp
-from cymlp import Activation, Dense
-from cymlp.callbacks import (Callback, CSVLogger, LearningRateFinder, ModelCheckpoint,
-                             TensorBoard, TerminateOnNaN)
+from cymlp import CSVLogger, LearningRateFinder, ModelCheckpoint, TensorBoard, TerminateOnNaN
+from cymlp.callbacks import Callback
+from cymlp.layers import Activation, Dense
 
 X = np.random.default_rng(0).normal(size=(60, 5))
 Y = np.arange(60) % 3
@@ -85,11 +85,12 @@ def test_a_row_for_each_epoch(tmp_path):
         def on_epoch_end(self, network, epoch, logs):
             seen.append(len(rows_of(path)))
 
-    history = make().fit(X, Y, epochs=3, validation_split=0.2, callbacks=[CSVLogger(path), Looks()])
+    history = make().fit(X, Y, epochs=3, validation_split=0.2,
+                         callbacks=[CSVLogger(path), Looks()])
     header, *rows = rows_of(path)
     assert header == ["epoch", *history] and seen == [2, 3, 4]
     assert [[float(cell) for cell in row[1:]] for row in rows] == [
-        list(values) for values in zip(*history.values())]
+        list(values) for values in zip(*history.values(), strict=True)]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     make().fit(X, Y, epochs=2, validation_split=0.2, callbacks=CSVLogger(path, append=True))
     assert [row[0] for row in rows_of(path)] == ["epoch", "0", "1", "2", "0", "1"]

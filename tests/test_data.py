@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import traceback
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def network(task="regression", **settings):
 
 
 def cut(cuts, *arrays):
-    return [tuple(a[i:j] for a in arrays) for i, j in zip(cuts, cuts[1:])]
+    return [tuple(a[i:j] for a in arrays) for i, j in pairwise(cuts)]
 
 
 def same(a, b):
@@ -57,8 +58,8 @@ class Reusing:
         space = [np.empty_like(np.resize(a, (200, *a.shape[1:])))
                  for a in (self.blocks or [()])[0]]
         for block in self.blocks:
-            views = [s[:len(a)] for s, a in zip(space, block)]
-            for view, array in zip(views, block):
+            views = [s[:len(a)] for s, a in zip(space, block, strict=True)]
+            for view, array in zip(views, block, strict=True):
                 view[...] = array
             yield tuple(views)
 

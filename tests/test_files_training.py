@@ -61,7 +61,8 @@ def test_numbers_that_json_has_not(tmp_path):
 
         def state(self):
             return {"a": np.inf, "b": -np.inf, "c": np.nan, "d": None, "e": True, "f": "x",
-                    "g": np.float32(0.1), "h": -0.0, "i": np.arange(3), "j": np.full((2, 2), np.nan)}
+                    "g": np.float32(0.1), "h": -0.0, "i": np.arange(3),
+                    "j": np.full((2, 2), np.nan)}
 
         def restore(self, state):
             self.kept.update(state)

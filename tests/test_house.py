@@ -1,4 +1,4 @@
-"""What the house promises about itself: layers, import cost, documentation, size of files, README."""
+"""What the house promises of itself: layers, import cost, documentation, size of files, README."""
 
 import ast
 import contextlib
@@ -147,7 +147,7 @@ def test_every_public_name_can_be_had():
         assert getattr(cymlp, name) is not None
     assert set(dir(cymlp)) == set(cymlp.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        cymlp.Nothing
+        _ = cymlp.Nothing
 
 
 # ---- documentation -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY
 from typing import Any, ClassVar
 
 import pytest
+
 from cymlp.immutable import factory, fields, immutable, replace
 
 
@@ -57,8 +58,9 @@ class Pair:
     right: Any = None
 
 
-CALLS = [((1,), {}), ((1, 5), {}), ((1,), {"c": "x"}), ((), {"a": 1, "b": 7}), ((1, 2), {"d": [3]}),
-         ((), {}), ((1, 2, 3, 4), {}), ((1,), {"a": 2}), ((1,), {"unknown": 2}), ((1, -1.0), {})]
+CALLS = [((1,), {}), ((1, 5), {}), ((1,), {"c": "x"}), ((), {"a": 1, "b": 7}),
+         ((1, 2), {"d": [3]}), ((), {}), ((1, 2, 3, 4), {}), ((1,), {"a": 2}),
+         ((1,), {"unknown": 2}), ((1, -1.0), {})]
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import cymlp
-from cymlp import (GLU, Activation, AlphaDropout, BatchNorm, Columns, Concat, Dense, Dropout,
-                   Embedding, LayerNorm, PReLU, Residual, RMSNorm, Scale, SwiGLU)
+from cymlp import Activation, AlphaDropout, Columns, Concat, Dense, Dropout, Embedding, Residual
 from cymlp import layers as layers_module
+from cymlp.layers import GLU, BatchNorm, LayerNorm, PReLU, RMSNorm, Scale, SwiGLU
 from cymlp.layers.shapes import Layer
 from cymlp.specs import from_dict, to_dict
 
@@ -36,7 +36,8 @@ NETWORKS = {
     "concat first": [Concat([[], [Activation("tanh")]]), Dense(2)],
     "columns": [Columns([4, 0, 1]), Dense(9, "tanh"), Columns([8, 0, 1, 5]), Dense(2)],
     "embedding": [Concat([[Columns([0]), Embedding(6, 3)], [Columns([1, 2, 3, 4])],
-                          [Columns([0]), Embedding(9, 20), Dense(2)]]), Dense(7, "tanh"), Dense(2)],
+                          [Columns([0]), Embedding(9, 20), Dense(2)]]),
+                  Dense(7, "tanh"), Dense(2)],
     "embedding alone": [Columns([0]), Embedding(6, 17), Dense(2)],
 }
 ROWS = [1, 7, 50]
@@ -88,7 +89,7 @@ def test_every_step_agrees_with_the_reference(name, dtype, rows):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e-42, 1e-310, 1e15])
 def test_edge_values_go_the_reference_s_way(name, dtype, value):
     """A NaN comes out wherever it does in the reference, and nowhere else."""
-    net, (X, y) = build(name, dtype), batch(7)
+    net, (X, _) = build(name, dtype), batch(7)
     X[3, 2] = X[5, 4] = value
     with np.errstate(all="ignore"):
         expected = cymlp.reference.run_plan(net.plan_for("forward", 7), net.parameters,
@@ -104,11 +105,11 @@ def test_edge_values_go_the_reference_s_way(name, dtype, value):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("rows", [1, 7, 300])
 def test_gradients(name, rows):
-    weight = np.resize([1.0, 0.0, 2.0, 0.5], rows)
+    weights = np.resize([1.0, 0.0, 2.0, 0.5], rows)
     net, (X, y) = build(name), batch(rows)
     if rows == 1 and "batch norm" in name:
         X *= 0      # every deviation is zero, and its derivative far from its differences
-    for weight in (None, weight):
+    for weight in (None, weights):
         _, gradients = net.gradients(X, y, weight)
         for key, gradient in gradients.items():
             direction = np.random.default_rng(5).normal(size=gradient.shape)
@@ -195,20 +196,25 @@ class TorchResidual:
 
 def torch_twin(torch, layers, width):
     """The same layers by PyTorch."""
-    nn, modules = torch.nn, []
+    modules = []
     for layer in layers:
-        out = layer.out_features(width)
-        modules.append({
-            Dense: lambda: nn.Linear(width, out),
-            BatchNorm: lambda: nn.BatchNorm1d(width, layer.epsilon, layer.momentum),
-            LayerNorm: lambda: nn.LayerNorm(width, layer.epsilon),
-            RMSNorm: lambda: nn.RMSNorm(width, layer.epsilon),
-            PReLU: lambda: nn.PReLU(1 if layer.shared else width), GLU: nn.GLU,
-            Activation: lambda: getattr(nn, layer.name.capitalize())(),
-            Residual: lambda: TorchResidual(torch, torch_twin(torch, layer.layers, width)),
-        }[type(layer)]())
-        width = out
-    return nn.Sequential(*modules)
+        modules.append(torch_module(torch, layer, width))
+        width = layer.out_features(width)
+    return torch.nn.Sequential(*modules)
+
+
+def torch_module(torch, layer, width):
+    """One layer by PyTorch, for an input of that width."""
+    nn = torch.nn
+    return {
+        Dense: lambda: nn.Linear(width, layer.out_features(width)),
+        BatchNorm: lambda: nn.BatchNorm1d(width, layer.epsilon, layer.momentum),
+        LayerNorm: lambda: nn.LayerNorm(width, layer.epsilon),
+        RMSNorm: lambda: nn.RMSNorm(width, layer.epsilon),
+        PReLU: lambda: nn.PReLU(1 if layer.shared else width), GLU: nn.GLU,
+        Activation: lambda: getattr(nn, layer.name.capitalize())(),
+        Residual: lambda: TorchResidual(torch, torch_twin(torch, layer.layers, width)),
+    }[type(layer)]()
 
 
 TWINS = {

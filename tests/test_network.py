@@ -1,6 +1,7 @@
 """Networks as a user meets them: making, parameters, calls, weights of rows, printing."""
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -419,5 +420,5 @@ def test_arrays_of_a_plan_lie_apart_and_aligned():
     places = sorted((b.offset, b.offset + plan.chunk * b.leading * np.dtype(b.dtype).itemsize)
                     for b in plan.buffers)
     assert all(begin % 64 == 0 for begin, _ in places)
-    assert all(end <= begin for (_, end), (begin, _) in zip(places, places[1:]))
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(places))
     assert plan.parameter_bytes <= places[0][0] and places[-1][1] <= plan.workspace_bytes

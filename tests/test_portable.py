@@ -1,5 +1,6 @@
-"""The same bits on every machine and with every compiler: recorded digests of whole training runs,
-and the headers of the kernels compiled by themselves (an emulator runs what this processor cannot).
+"""The same bits on every machine and with every compiler: recorded digests of whole training
+runs, and the headers of the kernels compiled by themselves (an emulator runs what this processor
+cannot).
 """
 
 import json

@@ -340,7 +340,7 @@ print(last, len(list(path.parent.glob(".cymlp-*.tmp"))))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_a_save_killed_at_any_moment_leaves_a_whole_file(tmp_path):
-    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "net"], check=True, timeout=120,
-                          capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "net"], check=True,
+                          timeout=120, capture_output=True, text=True)
     saved, left_in_the_middle = map(int, done.stdout.split())
     assert saved > 0 and left_in_the_middle > 0

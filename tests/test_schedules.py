@@ -11,14 +11,12 @@ import pytest
 
 import cymlp
 from cymlp import kernels, schedules, specs
-from cymlp.schedules import (
-    SCHEDULES, Constant, CosLog4, Cosine, Exponential, InverseScaling, MultiStep, OneCycle,
-    Polynomial, Step, WarmRestarts, Warmup)
+from cymlp.schedules import Constant, Cosine, Exponential, MultiStep, OneCycle, Polynomial, Warmup
 
 # A schedule, PyTorch's own by its name and arguments, and the first place past its length.
 SAME_AS_TORCH = [
     (Constant(), "ConstantLR", {"factor": 1.0}, 20),
-    (Step(0.3, epochs=3), "StepLR", {"step_size": 3, "gamma": 0.3}, 20),
+    (schedules.Step(0.3, epochs=3), "StepLR", {"step_size": 3, "gamma": 0.3}, 20),
     (MultiStep([2, 2, 7], 0.3, unit="epochs"), "MultiStepLR",
      {"milestones": [2, 2, 7], "gamma": 0.3}, 20),
     (Exponential(0.9, unit="steps"), "ExponentialLR", {"gamma": 0.9}, 50),
@@ -27,8 +25,8 @@ SAME_AS_TORCH = [
     (Polynomial(0.5, steps=9), "PolynomialLR", {"total_iters": 9, "power": 0.5}, 20),
     (Cosine(epochs=17), "CosineAnnealingLR", {"T_max": 17}, 18),
     (Cosine(0.1, steps=100), "CosineAnnealingLR", {"T_max": 100, "eta_min": 0.1}, 101),
-    (WarmRestarts(epochs=3), "CosineAnnealingWarmRestarts", {"T_0": 3}, 40),
-    (WarmRestarts(3, 0.1, steps=2), "CosineAnnealingWarmRestarts",
+    (schedules.WarmRestarts(epochs=3), "CosineAnnealingWarmRestarts", {"T_0": 3}, 40),
+    (schedules.WarmRestarts(3, 0.1, steps=2), "CosineAnnealingWarmRestarts",
      {"T_0": 2, "T_mult": 3, "eta_min": 0.1}, 100),
     (OneCycle(steps=30), "OneCycleLR", {"max_lr": 1.0, "total_steps": 30}, 30),
     (OneCycle(0.4, 0.1, 0.01, "line", epochs=31), "OneCycleLR",
@@ -38,7 +36,8 @@ SAME_AS_TORCH = [
     (Warmup(start=0.0, steps=4), "LinearLR", {"start_factor": 1e-12, "total_iters": 4}, 20),
 ]
 EXAMPLES = [schedule for schedule, *_ in SAME_AS_TORCH] + [
-    InverseScaling(), InverseScaling(0.7, unit="steps"), CosLog4(epochs=20),
+    schedules.InverseScaling(), schedules.InverseScaling(0.7, unit="steps"),
+    schedules.CosLog4(epochs=20),
     Warmup(Cosine(0.1, epochs=4), steps=7), Warmup(MultiStep([3], unit="steps"), 0.2, epochs=2)]
 
 
@@ -64,23 +63,24 @@ def test_rates_are_torch_s(schedule, name, arguments, count):
 
 
 def test_every_schedule_is_tested_here():
-    assert {type(schedule) for schedule in EXAMPLES} == set(SCHEDULES)
-    assert tuple(cls.__name__ for cls in SCHEDULES) == schedules.KINDS
+    assert {type(schedule) for schedule in EXAMPLES} == set(schedules.SCHEDULES)
+    assert tuple(cls.__name__ for cls in schedules.SCHEDULES) == schedules.KINDS
 
 
 @pytest.mark.parametrize("power", [0.0, 0.3, 0.5, 1.0, 1.7, 20.25])
 def test_inverse_scaling_is_scikit_learn_s(power):
     t = np.arange(0, 100_000, 997)
-    found = [InverseScaling(power, unit="steps").factor(step=int(step)) for step in t]
+    found = [schedules.InverseScaling(power, unit="steps").factor(step=int(step)) for step in t]
     np.testing.assert_allclose(found, (t + 1.0) ** -power, rtol=2e-13)
-    by_rows = [InverseScaling(power).factor(epoch=epoch, rows=150) for epoch in range(5)]
+    by_rows = [schedules.InverseScaling(power).factor(epoch=epoch, rows=150)
+               for epoch in range(5)]
     np.testing.assert_allclose(by_rows, (150.0 * np.arange(5) + 1) ** -power, rtol=2e-13)
 
 
 def test_coslog4_is_its_formula():
     t = np.minimum(np.arange(1200) / 1000, 1)
     expected = (1 - np.cos(2 * math.pi * np.log2(1 + 15 * t))) / 2
-    np.testing.assert_allclose(factors(CosLog4(steps=1000), 1200), expected, atol=1e-14)
+    np.testing.assert_allclose(factors(schedules.CosLog4(steps=1000), 1200), expected, atol=1e-14)
 
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
@@ -120,7 +120,7 @@ def test_schedules_are_values_that_can_be_kept(schedule):
     (lambda: Warmup("cosine", steps=3), TypeError, "then: expected a schedule"),
     (lambda: Warmup(Warmup(steps=3), steps=3), ValueError, "then: expected another schedule"),
     (lambda: cymlp.SGD(0.1, schedule=0.5), TypeError, "schedule: expected a schedule such as"),
-    (lambda: Step(epochs=2).factor(step=-1), ValueError, "step: expected an integer"),
+    (lambda: schedules.Step(epochs=2).factor(step=-1), ValueError, "step: expected an integer"),
     (lambda: cymlp.ReduceOnPlateau(rate=1.0), ValueError, "rate: .*< 1"),
     (lambda: cymlp.RateFunction(3), TypeError, "function: expected a function"),
 ])
@@ -191,8 +191,8 @@ def test_many_epochs_in_one_call_are_single_epochs_and_steps(schedule):
 
 
 def test_a_schedule_changes_what_is_learnt_and_groups_follow_it():
-    plain, scheduled = network(cymlp.SGD(0.1)), network(cymlp.SGD(0.2, schedule=Step(0.5,
-                                                                                    steps=1)))
+    plain = network(cymlp.SGD(0.1))
+    scheduled = network(cymlp.SGD(0.2, schedule=schedules.Step(0.5, steps=1)))
     groups = [cymlp.update.Group("*", learning_rate_factor=0.5)]
     grouped = network(scheduled.optimizer, update=cymlp.update.Update(groups=groups))
     for net in (plain, scheduled, grouped):
@@ -249,9 +249,9 @@ def test_plateau_is_torch_s(settings):
 def test_adaptive_is_scikit_learn_s(monkeypatch):
     """The rates of scikit-learn's own fit, its losses given to the callback."""
     neural = pytest.importorskip("sklearn.neural_network")
-    theirs = neural.MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", learning_rate="adaptive", tol=1e-3,
-                                 learning_rate_init=0.02, n_iter_no_change=3, max_iter=500,
-                                 random_state=0)
+    theirs = neural.MLPRegressor(hidden_layer_sizes=(5,), solver="sgd", learning_rate="adaptive",
+                                 tol=1e-3, learning_rate_init=0.02, n_iter_no_change=3,
+                                 max_iter=500, random_state=0)
     rates = []
     inside = importlib.import_module("sklearn.neural_network._multilayer_perceptron")
 
@@ -295,7 +295,7 @@ def test_a_run_with_a_plateau_is_gone_on_with_exactly():
     assert bits(whole) == bits(parts) and last.factor < 0.5
 
 
-# ---- the weight decay, and the rate of dropout ---------------------------------------------------
+# ---- the weight decay, and the rate of dropout -------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-13), ("float32", 1e-6)])

@@ -1,4 +1,4 @@
-"""Calls on plain arrays go a short way once their program is known: same results, same refusals."""
+"""Calls on plain arrays go a short way once their program is known: same results and refusals."""
 
 import os
 import sys

@@ -10,9 +10,7 @@ import pytest
 
 import cymlp
 from cymlp import initializers, kernels, layers, losses, optimizers
-from cymlp.initializers import (
-    NTK, Constant, GivenArray, GlorotNormal, GlorotUniform, HeNormal, LeCunNormal, Normal,
-    Orthogonal, Zeros, initialize)
+from cymlp.initializers import Constant, GivenArray, Orthogonal, Zeros, initialize
 from cymlp.layers import Activation, Dense, Dropout
 from cymlp.losses import TASKS, BinaryCrossEntropy, CategoricalCrossEntropy, MeanSquaredError
 from cymlp.optimizers import CLASSES, SGD, Adagrad, Adam, AMSGrad, Lion, NAdam, RMSprop
@@ -22,8 +20,8 @@ EXAMPLES = [
     Dense(3, "relu", bias=False),
     Dense(np.int64(3), Activation("leaky_relu", slope=0.2), weight_initializer="he_normal"),
     Dense(2, weight_initializer=[[1.0, 2.0]], bias_initializer=Constant(0.5)),
-    Dense(2, weight_initializer=NTK(gain=2.0)),
-    Dense(2, weight_initializer=HeNormal(truncated=True)),
+    Dense(2, weight_initializer=initializers.NTK(gain=2.0)),
+    Dense(2, weight_initializer=initializers.HeNormal(truncated=True)),
     Dense(2, weight_initializer=Orthogonal(0.5)),
     Dropout(0.25),
     Activation("softmax"),
@@ -233,10 +231,12 @@ CUT = np.sqrt(1 - 4 * np.exp(-2) / np.sqrt(2 * np.pi) / math.erf(np.sqrt(2)))
         ("lecun_normal", None, np.sqrt(1 / 300)),
         ("ntk", None, np.sqrt(1 / 300)),
         ("normal", None, 1.0),
-        (NTK(gain=3), None, 3 / np.sqrt(300)),
+        (initializers.NTK(gain=3), None, 3 / np.sqrt(300)),
         *((kind(truncated=True), 2 / CUT * deviation, deviation) for kind, deviation in (
-            (GlorotNormal, np.sqrt(2 / 700)), (HeNormal, np.sqrt(2 / 300)),
-            (LeCunNormal, np.sqrt(1 / 300)), (NTK, np.sqrt(1 / 300)), (Normal, 1.0))),
+            (initializers.GlorotNormal, np.sqrt(2 / 700)),
+            (initializers.HeNormal, np.sqrt(2 / 300)),
+            (initializers.LeCunNormal, np.sqrt(1 / 300)),
+            (initializers.NTK, np.sqrt(1 / 300)), (initializers.Normal, 1.0))),
     ],
 )
 def test_random_initializers_have_the_published_spread(name, limit, deviation, dtype):
@@ -286,7 +286,7 @@ def test_float32_starts_from_the_rounded_float64_values_drawn_in_one_stream():
     double = initialize("glorot_uniform", (300, 400), np.random.default_rng(5), "float64")
     single = initialize("glorot_uniform", (300, 400), np.random.default_rng(5), "float32")
     assert np.array_equal(double.astype("float32"), single)
-    limit = GlorotUniform().spread(300, 400)
+    limit = initializers.GlorotUniform().spread(300, 400)
     whole = np.random.default_rng(5).uniform(-limit, limit, (300, 400))
     assert np.array_equal(double, whole)
 

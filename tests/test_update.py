@@ -1,12 +1,12 @@
-"""What goes around the optimizer's step: against the reference, against PyTorch, on any threads."""
+"""What goes around an optimizer's step: against the reference, against PyTorch, on any threads."""
 
 import numpy as np
 import pytest
 
 import cymlp
-from cymlp import (Adam, BatchNorm, Columns, Concat, Dense, Embedding, Group, LayerNorm, Network,
-                   RMSprop, SGD, Update)
+from cymlp import SGD, Adam, Group, Network, RMSprop, Update
 from cymlp.engine import threads
+from cymlp.layers import BatchNorm, Columns, Concat, Dense, Embedding, LayerNorm
 from cymlp.reference.updating import step_with_rules
 from cymlp.schedules import Cosine
 from cymlp.specs import from_dict, to_dict

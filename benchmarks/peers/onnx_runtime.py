@@ -27,7 +27,7 @@ def activation_nodes(name, source, target):
     if name == "log_sigmoid":
         inner = [f"{target}.negative", f"{target}.softplus"]
         return [helper.make_node(kind, [given], [found]) for kind, given, found in zip(
-            ["Neg", "Softplus", "Neg"], [source, *inner], [*inner, target])]
+            ["Neg", "Softplus", "Neg"], [source, *inner], [*inner, target], strict=True)]
     if name == "hard_sigmoid":
         return [helper.make_node("HardSigmoid", [source], [target], alpha=1 / 6, beta=0.5)]
     kind, *bounds = choose(ACTIVATIONS, name)

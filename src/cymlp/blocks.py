@@ -71,7 +71,8 @@ def checked_blocks(network: Any, source: Any, class_weight: Any = None) -> Itera
 
     >>> import cymlp
     >>> net = cymlp.mlp(1, [], 1, task="regression", rng=0)
-    >>> [len(y) for _, y, _, _ in checked_blocks(net, [([[1.0]], [2.0]), ([[1.0]] * 2, [2.0] * 2)])]
+    >>> blocks = [([[1.0]], [2.0]), ([[1.0]] * 2, [2.0] * 2)]
+    >>> [len(y) for _, y, _, _ in checked_blocks(net, blocks)]
     [1, 2]
     """
     number = -1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from typing import Any, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 __all__ = ["as_flag", "as_integer", "as_number", "as_text", "choices", "shown"]
 
@@ -67,7 +68,7 @@ def as_number(
     most: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A finite real number within the bounds that are given (``above`` and ``below`` are exclusive).
+    """A finite real number within the bounds given (``above`` and ``below`` are exclusive).
 
     >>> as_number("rate", 0, least=0, below=1)
     0.0

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .blocks import Cutter, Part, as_blocks, check_weights_of_blocks, checked_block, is_once
-from .checks import as_integer, shown
+from .checks import as_integer
 from .running import Run, watchers_of
 from .runs import RunRecord
 

@@ -71,10 +71,11 @@ class Diagnosis(Mapping[str, dict[str, float]]):
         table += [[f"{name} {self.kinds[name]}",
                    *(f"{entry[column]:.3g}" if column in entry else "" for column in columns)]
                   for name, entry in self.items()]
-        widths = [max(map(len, column)) for column in zip(*table)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         return "\n".join("  ".join([row[0].ljust(widths[0]),
                                     *(cell.rjust(width) for cell, width in
-                                      zip(row[1:], widths[1:]))]).rstrip() for row in table)
+                                      zip(row[1:], widths[1:], strict=True))]).rstrip()
+                         for row in table)
 
     def warnings(self) -> dict[str, str]:
         """What does not look well: a line for each kind of trouble, by its name.
@@ -95,8 +96,8 @@ class Diagnosis(Mapping[str, dict[str, float]]):
                                  f"({self.kinds[name]}) is {value:.2g}, the largest is {most:.2g}")
         for name, entry in self.items():
             if entry.get("dead", 0.0) >= _DEAD:
-                found.setdefault("dead", f"dying ReLU: {100 * entry['dead']:.0f} % of the units of "
-                                 f"layer {name} ({self.kinds[name]}) are zero for every row")
+                found.setdefault("dead", f"dying ReLU: {100 * entry['dead']:.0f} % of the units "
+                                 f"of layer {name} ({self.kinds[name]}) are zero for every row")
         return found
 
 

@@ -49,8 +49,8 @@ def find_bad(run: Any, before: Any, place: np.ndarray, order: np.ndarray) -> tup
     found = _first_bad(before, rows, *batch)
     if found is None:
         name = _bad_parameter(trial)
-        found = f"{_kind(trial.parameters[name])} first in {name} after the update, its gradient " \
-                "was finite" if name else "a loss that is not finite"
+        found = (f"{_kind(trial.parameters[name])} first in {name} after the update, "
+                 "its gradient was finite" if name else "a loss that is not finite")
     return before._engine.step + 1, found
 
 
@@ -87,7 +87,9 @@ def _text(name: str, known: Mapping[str, np.ndarray], rows: np.ndarray, layers: 
         return f"the gradient by the input of {layer}, all results forward were finite"
     if known[name].ndim == 2 and "output" in name or "sums" in name:
         return f"the output of {layer}, its input was finite"
-    return f"the gradient of {name}" if "weight" in name or "bias" in name else f"{name} of {layer}"
+    if "weight" in name or "bias" in name:
+        return f"the gradient of {name}"
+    return f"{name} of {layer}"
 
 
 def _bad_parameter(network: Any) -> str | None:

@@ -9,7 +9,8 @@ Orr and Müller, "Efficient backprop" (1998).
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, ClassVar, Union
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -159,7 +160,8 @@ class NTK(_Normal):
     Jacot, Gabriel and Hongler, "Neural tangent kernel" (NeurIPS 2018), take those numbers as the
     parameters and keep the factor in the layer. Here it is in the weights, so that outputs and
     losses are the same; to learn as there, too, gradient descent needs gain² / fan_in times the
-    learning rate for these weights: ``Update(groups=[Group("0.weight", learning_rate_factor=...)])``.
+    learning rate for these weights:
+    ``Update(groups=[Group("0.weight", learning_rate_factor=...)])``.
 
     Parameters
     ----------
@@ -333,8 +335,8 @@ class GivenArray:
         return f"GivenArray(shape={self.array.shape}, dtype={self.array.dtype})"
 
 
-Initializer = Union[GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal,
-                    NTK, Normal, Orthogonal, Zeros, Constant, GivenArray]
+Initializer = (GlorotUniform | GlorotNormal | HeUniform | HeNormal | LeCunUniform | LeCunNormal
+               | NTK | Normal | Orthogonal | Zeros | Constant | GivenArray)
 
 _RANDOM = (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LeCunUniform, LeCunNormal, NTK,
            Normal, Orthogonal)

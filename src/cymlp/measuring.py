@@ -29,7 +29,8 @@ def evaluate(network: Any, X: Any, y: Any, sample_weight: Any, class_weight: Any
         sums += network._engine.evaluate(program, X, y, weight, labels)
         if metrics:
             outcome = _outcome(network, X, y, weight, labels)
-            outcomes.append((outcome[0], np.array(outcome[1]), outcome[2]))   # a block may be reused
+            # A copy of the targets, as a block may be reused.
+            outcomes.append((outcome[0], np.array(outcome[1]), outcome[2]))
     loss, weights, metric, counted = sums.tolist()
     found = {"loss": loss / weights if weights else 0.0}
     if network.loss.metric:
@@ -91,13 +92,13 @@ def _measured(network: Any, metrics: Sequence[Metric], outcomes: list) -> dict[s
 
 
 def _joined(outcomes: list) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    outputs, targets, counts = zip(*outcomes)
+    outputs, targets, counts = zip(*outcomes, strict=True)
     if len({target.shape[1:] for target in targets}) > 1:
         raise ValueError("y: expected targets of one kind in all blocks")
     counted = None
     if any(count is not None for count in counts):
         counted = np.concatenate([np.ones(len(output)) if count is None else count
-                                  for output, count in zip(outputs, counts)])
+                                  for output, count in zip(outputs, counts, strict=True)])
     return np.concatenate(outputs), np.concatenate(targets), counted
 
 

@@ -10,8 +10,7 @@ import numpy as np
 from . import measuring, training
 from .arrays import as_input, as_output, as_target, as_weight, class_weighted, without_ignored
 from .checks import as_integer, as_text
-from .describing import (FIXED, as_dtype, as_generator, as_layers, as_task_and_loss,
-                         check_output)
+from .describing import FIXED, as_dtype, as_generator, as_layers, as_task_and_loss, check_output
 from .engine import short_way
 from .engine.program import Program
 from .engine.runtime import Engine
@@ -34,7 +33,8 @@ class Network(Keeping):
     Parameters
     ----------
     layers : sequence of layers
-        From the input to the output; at least one is Dense. The last layer gives the logits: the output activation belongs to the loss.
+        From the input to the output; at least one is Dense. The last layer gives the logits: the
+        output activation belongs to the loss.
     in_features : int
         Numbers in a row of the input.
     task : {"binary", "multiclass", "multilabel", "regression"}, optional
@@ -91,8 +91,8 @@ class Network(Keeping):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in FIXED and name in self.__dict__:
-            raise AttributeError(f"{name}: what a network was made with cannot be replaced; of its "
-                                 "parameters set one at a time, net.parameters[name] = array")
+            raise AttributeError(f"{name}: what a network was made with cannot be replaced; of "
+                                 "its parameters set one at a time, net.parameters[name] = array")
         object.__setattr__(self, name, value)
 
     def _describe(self, layers, in_features, optimizer, dtype, task=None, loss=None,
@@ -324,8 +324,8 @@ class Network(Keeping):
         """Train for some epochs.
 
         Whole epochs run in native code; between them come validation, callbacks and progress.
-        Ctrl-C ends training between two steps and leaves the network as that step left it; `resume`
-        goes on from there.
+        Ctrl-C ends training between two steps and leaves the network as that step left it;
+        `resume` goes on from there.
 
         Parameters
         ----------

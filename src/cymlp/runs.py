@@ -212,8 +212,8 @@ def _history(names: Any, arrays: dict[str, np.ndarray]) -> History:
     if len({len(column) for column in columns.values()}) > 1:
         raise ValueError("run, history: expected columns of one length, got several")
     history = History()
-    for values in zip(*columns.values()):
-        history._append(dict(zip(columns, values)))
+    for values in zip(*columns.values(), strict=True):
+        history._append(dict(zip(columns, values, strict=True)))
     return history
 
 

@@ -47,7 +47,7 @@ def fit(network, X, y, *, epochs, batch_size, steps_per_epoch, sample_weight, cl
                          f"got {shown(steps_per_epoch)}")
     arrays = network._learning_arrays(X, y, sample_weight)
     if network._full_batch and batch_size is not None:
-        raise ValueError(f"batch_size: expected None with L-BFGS, which works on all rows at once, "
+        raise ValueError("batch_size: expected None with L-BFGS, which works on all rows at once, "
                          f"got {batch_size}")
     arrays, validation = _split(network, arrays, validation_data, validation_split)
     arrays = _weighed(network, arrays, class_weight)
@@ -150,8 +150,8 @@ def _validation(network, data):
             pass
         return (data,)
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-        raise ValueError("expected (X, y) or (X, y, sample_weight), or an iterable of such blocks, "
-                         f"got {shown(data)}")
+        raise ValueError("expected (X, y) or (X, y, sample_weight), or an iterable of such "
+                         f"blocks, got {shown(data)}")
     X, y, weight, labels = network._learning_arrays(*data, *(None,) * (3 - len(data)))
     network._engine.check(X, y, weight, labels)
     return X, y, weight

@@ -180,8 +180,8 @@ def check_update(update: Update, full_batch: bool, names: list[str]) -> None:
         raise ValueError(f"update: expected nothing but l2 with L-BFGS, got {update!r}")
     for number, group in enumerate(update.groups):
         if not any(group.fits(name) for name in names):
-            raise ValueError(f"groups[{number}]: expected a pattern that fits a parameter, such as "
-                             f"{names[0]!r}, got {group.pattern!r}")
+            raise ValueError(f"groups[{number}]: expected a pattern that fits a parameter, such "
+                             f"as {names[0]!r}, got {group.pattern!r}")
 
 
 def hyper_of_groups(optimizer: Any, update: Update, names: list[str]) -> list[list[float]]:

@@ -63,7 +63,7 @@ class ModelCheckpoint(Callback):
         training_state: bool = False,
         every: int = 1,
     ) -> None:
-        from string import Formatter    # slow to import, and not needed to make a network
+        from string import Formatter  # slow to import, and not needed to make a network
 
         try:
             self.path = os.fsdecode(path)

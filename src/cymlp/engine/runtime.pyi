@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cymlp.engine.program import Program
+from cymlp.plan import Parameter
 
 class Engine:
     parameter_bytes: int

@@ -141,7 +141,7 @@ def save(network: Any, path: str | os.PathLike[str], training_state: bool = Fals
     places = arena_places(network._layout, *kept)
     # All at once: what another thread trains meanwhile would be of several steps.
     *counters, arrays = network._engine.snapshot(list(places.values()))
-    arrays = dict(zip(places, arrays))
+    arrays = dict(zip(places, arrays, strict=True))
     texts = {"cymlp": json.dumps(describe(network))}
     if training_state:
         texts["cymlp_training"], more = training_text(Training(*counters, network._record))

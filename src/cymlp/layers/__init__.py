@@ -7,8 +7,8 @@ what it computes is said by the plan (:mod:`cymlp.plan`).
 from .basic import Activation, AlphaDropout, Dense, Dropout, activation_rows, as_activation
 from .columns import GLU, PReLU, Scale, SwiGLU
 from .combinators import Columns, Concat, Embedding, Residual
-from .normalization import BatchNorm, LayerNorm, RMSNorm
 from .custom import CustomActivation
+from .normalization import BatchNorm, LayerNorm, RMSNorm
 from .shapes import Layer
 
 __all__ = ["Activation", "AlphaDropout", "BatchNorm", "Columns", "Concat", "CustomActivation",

@@ -10,11 +10,12 @@ from typing import Any
 from ..checks import as_flag, as_integer, as_number, choices, shown
 from ..immutable import KW_ONLY, immutable
 from ..initializers import Initializer, Zeros, as_initializer, is_random
-from .custom import CustomActivation
 from ..schedules import Schedule, as_schedule
+from .custom import CustomActivation
 from .shapes import Declared, Layer
 
-__all__ = ["PARAMETER_BOUNDS", "Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows", "as_activation"]
+__all__ = ["PARAMETER_BOUNDS", "Activation", "AlphaDropout", "Dense", "Dropout", "activation_rows",
+           "as_activation"]
 
 # These work on whole rows, so they are no rows of the pointwise table.
 _OF_ROWS = {name: {"name": name, "kind": -1, "saves": "output", "initializer": "glorot_uniform",

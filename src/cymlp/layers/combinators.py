@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import ClassVar
+
 from ..checks import as_integer, shown
 from ..immutable import immutable
 from ..initializers import Initializer, Normal, as_initializer

@@ -28,7 +28,7 @@ def _check(layer: Layer) -> None:
 
 @immutable
 class BatchNorm(Layer):
-    """Batch normalisation: each column minus its mean, over its deviation, then scaled and shifted.
+    """Batch normalisation: a column minus its mean, over its deviation, then scaled and shifted.
 
     Training uses the mean and the variance of the batch (rows of sample weight 0 do not count),
     and moves running ones towards them; predicting and evaluating use the running ones. So a

@@ -136,8 +136,8 @@ class CompiledLoss(Loss):
         _check(self)
 
     def __reduce__(self) -> Any:
-        raise TypeError("CompiledLoss: expected a network without it, as a function's address means "
-                        "nothing in another process and cannot be pickled")
+        raise TypeError("CompiledLoss: expected a network without it, as a function's address "
+                        "means nothing in another process and cannot be pickled")
 
     def __copy__(self) -> CompiledLoss:
         return self

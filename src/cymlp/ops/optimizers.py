@@ -20,8 +20,9 @@ from ..arrays import as_changeable, as_real_array, check_apart
 from ..checks import as_integer, as_number
 from ..engine import calls
 from ..kernels import optimizer_table
-from ..optimizers import (
-    SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, Optimizer, RAdam, RMSprop)
+from ..optimizers.adam import Adam, Adamax, AdamW, Lion, NAdam, RAdam
+from ..optimizers.base import Optimizer
+from ..optimizers.plain import SGD, Adadelta, Adagrad, RMSprop
 
 __all__ = ["adadelta_update", "adagrad_update", "adam_update", "adamax_update", "adamw_update",
            "lion_update", "nadam_update", "radam_update", "rmsprop_update", "sgd_update"]
@@ -263,7 +264,8 @@ def adamw_update(parameter: NDArray, gradient: ArrayLike, first_moment: NDArray,
     Examples
     --------
     >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adamw_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5, weight_decay=1.0)
+    >>> adamw_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5,
+    ...              weight_decay=1.0)
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.]), array([0.4]), array([0.016]))
     """
@@ -472,7 +474,8 @@ def _function_of_row(row: dict[str, Any]) -> Callable[..., None]:
     update.__name__ = update.__qualname__ = f"{row['name']}_update"
     states = ", ".join(row["states"])
     update.__doc__ = _OF_ROW.format(
-        name=row["name"], hyper=", ".join(row["hyper"]), zeros=", np.zeros(3)" * len(row["states"]),
+        name=row["name"], hyper=", ".join(row["hyper"]),
+        zeros=", np.zeros(3)" * len(row["states"]),
         states=_STATES_OF_ROW.format(states=states) if states else "")
     return update
 

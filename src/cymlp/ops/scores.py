@@ -131,9 +131,9 @@ def _by_class(score, output, target, sample_weight, average, multilabel, thresho
     if average is None:
         return np.array([score(*row) for row in classes])
     if average == "micro":
-        return score(*(sum(column) for column in zip(*classes)))
+        return score(*(sum(column) for column in zip(*classes, strict=True)))
     shares = [1.0 if average == "macro" or len(classes) == 1 else true for _, _, true in classes]
-    return _ratio(sum(share * score(*row) for share, row in zip(shares, classes)),
+    return _ratio(sum(share * score(*row) for share, row in zip(shares, classes, strict=True)),
                   sum(shares), 0.0)
 
 

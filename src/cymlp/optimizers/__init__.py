@@ -34,8 +34,8 @@ def as_optimizer(value: Any) -> Optimizer:
     ----------
     value : str or optimizer
         ``sgd``, ``adagrad``, ``rmsprop``, ``adam``, ``adamw``, ``nadam``, ``radam``, ``adamax``,
-        ``adadelta``, ``lion``, ``lbfgs`` or ``amsgrad`` (each with its defaults), or an object of this
-        module.
+        ``adadelta``, ``lion``, ``lbfgs`` or ``amsgrad`` (each with its defaults), or an object of
+        this module.
 
     Examples
     --------

@@ -146,7 +146,8 @@ class RMSprop(Scheduled):
 
     def __post_init__(self) -> None:
         Scheduled.__post_init__(self)
-        set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", "momentum", least=0.0)
+        set_checked(self, as_number, "learning_rate", "epsilon", "weight_decay", "momentum",
+                    least=0.0)
         set_checked(self, as_number, "alpha", least=0.0, most=1.0)
         set_checked(self, as_flag, "centered")
 

@@ -10,7 +10,16 @@ the engine that differs.
 """
 
 from cymlp.reference import (
-    activations, class_losses, dense, gaussian, losses, optimizers, pointwise, rng, run, scores,
+    activations,
+    class_losses,
+    dense,
+    gaussian,
+    losses,
+    optimizers,
+    pointwise,
+    rng,
+    run,
+    scores,
     value_losses,
 )
 from cymlp.reference.activations import *  # noqa: F403

@@ -77,7 +77,9 @@ def _gelu_argument(x):
 
 
 def gelu_tanh(x):
-    """`gelu` by tanh, x/2 * (1 + tanh(v/2)) = x * sigmoid(v), v = sqrt(8/pi) * (x + 0.044715 x**3).
+    """`gelu` by tanh: x/2 * (1 + tanh(v/2)) = x * sigmoid(v).
+
+    Here v = sqrt(8/pi) * (x + 0.044715 x**3).
 
     Parameters
     ----------
@@ -99,9 +101,10 @@ def gelu_tanh(x):
 
 
 def gelu_tanh_backward(grad_output, saved):
-    """Gradient of `gelu_tanh` from its input x, with s = sigmoid(v) and its derivative s * (1 - s).
+    """Gradient of `gelu_tanh` from its input x.
 
-    It is grad_output * s * (1 + x * (1 - s) * v'), v' being the derivative of v.
+    It is grad_output * s * (1 + x * (1 - s) * v'), s being sigmoid(v), whose derivative is
+    s * (1 - s), and v' the derivative of v.
 
     Parameters
     ----------

@@ -244,7 +244,8 @@ def adamw_update(parameter, gradient, first_moment, second_moment, maximum_secon
     Examples
     --------
     >>> parameter, first_moment, second_moment = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> adamw_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5, weight_decay=1.0)
+    >>> adamw_update(parameter, [4.0], first_moment, second_moment, learning_rate=0.5,
+    ...              weight_decay=1.0)
     >>> parameter.round(6), first_moment.round(6), second_moment.round(6)
     (array([0.]), array([0.4]), array([0.016]))
     """

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from cymlp.immutable import immutable
-from cymlp.plan import Plan, Step, separate_results
-from cymlp.reference import activations, dense, rng
+from cymlp.plan import Step, separate_results
+from cymlp.reference import dense, rng
 from cymlp.reference.layer_steps import LAYER_STEPS
 from cymlp.reference.loss_steps import LOSS_STEPS, count, loss_step
 from cymlp.reference.operands import activation_of, operand, slope_of
@@ -392,9 +390,9 @@ def _scatter_output(step, values, call):
 _UPDATES = {"dense_update", "column_update", "embedding_update"}
 # Every other op is the name of a loss.
 _OPS = {
-    "gather_input": _gather_input, "gather_labels": _gather_labels, "gather_weight": _gather_weight,
-    "dense_forward": _dense_forward, "turn": _turn, "dense_turned": _dense_turned,
-    "turn_back": _turn, "activation_forward": _activation_forward,
+    "gather_input": _gather_input, "gather_labels": _gather_labels,
+    "gather_weight": _gather_weight, "dense_forward": _dense_forward, "turn": _turn,
+    "dense_turned": _dense_turned, "turn_back": _turn, "activation_forward": _activation_forward,
     "softmax_forward": _row_forward, "log_softmax_forward": _row_forward, "dropout": _dropout,
     "reduce": _reduce, "softmax_backward": _row_backward, "log_softmax_backward": _row_backward,
     "activation_backward": _activation_backward, "dense_backward_input": _dense_backward_input,

@@ -63,7 +63,7 @@ def _by_class(score, output, target, sample_weight, average, multilabel, thresho
     both, said, true = (weight @ (said & true), weight @ said, weight @ true)
     if average == "micro":
         return float(score(both.sum(), said.sum(), true.sum()))
-    scores = np.array([score(*row) for row in zip(both, said, true)], float)
+    scores = np.array([score(*row) for row in zip(both, said, true, strict=True)], float)
     if average is None:
         return scores
     if average == "macro" or len(scores) == 1:
@@ -112,7 +112,7 @@ def auroc(output, target, sample_weight=None, *, multilabel=False):
     output, target, weight, _ = _counted(output, target, sample_weight)
     _, true = _said_and_true(output, target, multilabel, 0.5)
     areas = []
-    for scores, positive in zip(output.T, true.T):
+    for scores, positive in zip(output.T, true.T, strict=True):
         if np.isnan(scores).any() or positive.all() or not positive.any():
             areas.append(np.nan)
             continue
@@ -167,7 +167,7 @@ def r2(output, target, sample_weight=None):
     if len(weight) < 2:
         return float("nan")
     found = []
-    for o, t in zip(output.T, target.T):
+    for o, t in zip(output.T, target.T, strict=True):
         error = (weight * (o - t) ** 2).sum()
         spread = (weight * (t - _mean(t, weight)) ** 2).sum()
         found.append(1 - error / spread if spread else 1.0 * (error == 0))
