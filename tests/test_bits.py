@@ -4,6 +4,7 @@ As a program this file prints the hashes of all cases, so that another level can
 """
 
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -75,10 +76,11 @@ LOSSES = [*(cls() for cls in losses.LOSSES), losses.BinaryCrossEntropy(2.5),
           losses.CategoricalCrossEntropy(0.1, range(12)),
           losses.QuantileLoss([0.1, 0.5, 0.9])]
 
+DTYPES = ("float32", "float64")
 CASES = {
     # Several threads by rows, and several chunks of 256 rows.
     **{f"odd-{name}": Case(odd(name), 37, 1000, 700, dtype=dtype)
-       for name, dtype in zip(activation_rows(), ["float32", "float64"] * 5, strict=False)},
+       for name, dtype in zip(activation_rows(), itertools.cycle(DTYPES), strict=False)},
     "sgd": Case(odd("relu"), 37, 1000, 520, task="multilabel",
                 optimizer=cymlp.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)),
     "adagrad": Case(odd("tanh"), 37, 1000, 520, task="regression", weighted=True,
@@ -90,7 +92,7 @@ CASES = {
                     optimizer=cymlp.Adam(0.01, amsgrad=True, weight_decay=1e-2), weighted=True),
     **{f"loss-{loss!r}": Case(odd("tanh", 12), 37, 1000, 520, loss=loss, weighted=True,
                               dtype=dtype)
-       for loss, dtype in zip(LOSSES, ["float32", "float64"] * len(LOSSES), strict=False)},
+       for loss, dtype in zip(LOSSES, itertools.cycle(DTYPES), strict=False)},
     "schedule": Case(odd("tanh"), 37, 1000, 128, optimizer=cymlp.NAdam(
         0.01, schedule=cymlp.schedules.Warmup(cymlp.schedules.Cosine(steps=20), steps=5))),
     # Few rows: the threads share the panels of a product.
