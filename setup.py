@@ -48,12 +48,12 @@ SHORT_WAY = {"gate", "memory", "runtime", "running", "short_way", "sources", "st
              "walk"}
 # And those that the functions on arrays pass: -O3 gains nothing over -O2.
 ON_ARRAYS = {"calls", "operands"}
+# Of a memset GCC makes `rep stos`, which takes longer to begin than a layer of a single row.
+CALL_FLAGS = ["-fno-builtin-memset"]
 
 # Reordering of sums (-ffast-math) and contraction would let the bits depend on the level. The
 # two -fno- flags change no result; they only drop errno and floating-point traps.
 NUMERIC_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
-# GCC makes `rep stos` of a memset, which takes longer to begin than a small prediction's layer.
-MEMORY_FLAGS = ["-fno-builtin-memset"]
 # Python's own flags have -fwrapv, under which GCC gives up on many loops over an int. Where a
 # short loop happens to begin is a tenth of the time of a small prediction.
 KERNEL_FLAGS = ["-fno-wrapv", "-falign-loops=32"]
@@ -112,7 +112,7 @@ def build_base():
 def compile_flags():
     if enabled("CYMLP_SANITIZE"):
         return NUMERIC_FLAGS + WARNING_FLAGS + ["-fvisibility=hidden"] + SANITIZE_FLAGS
-    return NUMERIC_FLAGS + MEMORY_FLAGS + WARNING_FLAGS + SIZE_FLAGS
+    return NUMERIC_FLAGS + WARNING_FLAGS + SIZE_FLAGS
 
 
 def link_flags():
@@ -218,13 +218,14 @@ class BuildExtensions(build_ext):
         self.parallel = self.parallel or processors()
         for ext in self.extensions:
             module = ext.name.removeprefix("cymlp.engine.")
-            if module != ext.name and module not in SHORT_WAY:
-                level = "-O2" if module in ON_ARRAYS else "-Os"
-                ext.extra_compile_args = ext.extra_compile_args + [level]
+            flags = [] if module == ext.name else ["-Os"]       # [] for a kernel
+            if module in SHORT_WAY | ON_ARRAYS:
+                flags = CALL_FLAGS + (["-O2"] if module in ON_ARRAYS else [])
             if ext.name == module_name(THREADS_MODULE):
-                flags = ["-pthread"] + self._openmp_flags()
-                ext.extra_compile_args = ext.extra_compile_args + flags
-                ext.extra_link_args = ext.extra_link_args + flags
+                openmp = ["-pthread"] + self._openmp_flags()
+                flags = flags + openmp
+                ext.extra_link_args = ext.extra_link_args + openmp
+            ext.extra_compile_args = ext.extra_compile_args + flags
         super().build_extensions()
 
     def build_extension(self, ext):
