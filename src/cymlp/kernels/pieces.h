@@ -17,8 +17,8 @@
 #define PIECES_INLINE static inline __attribute__((always_inline, unused))
 
 /* For each element type: a register of pieces that lie so far apart, the last of which may stand
-   elsewhere; such a register stored; and what two of them have in the first or second half of each
-   piece, in turn, of one number each or (both) of two. */
+   elsewhere, and such a register stored. ZIP: what the lower (lo) or upper (hi) halves of two
+   registers' pieces hold, by turns, as numbers of float32 (s) or float64 (d). */
 #if VEC_BYTES == 64
 #define DEFINE_PIECES(S, T, P, INTO, QUARTER)                                                      \
     PIECES_INLINE vec_##S pieces_load_##S(const T *a, ptrdiff_t apart, const T *last)              \
