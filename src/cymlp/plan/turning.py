@@ -19,6 +19,10 @@ LONGEST_CHAIN = 512     # inputs whose multiply-adds are one chain: FEATURE_BLOC
 FUNCTION = 24.0         # a function such as tanh of a register
 TURN = 0.4              # to turn a column
 BACK = 2.5              # and to turn it back
+FEW, FEW_INPUT = 10.0, 0.3      # what products of few columns (gemm_few.h) take more, not turned
+# What turned products take more, by the numbers in a register: their tiles have 5 or 4 rows, read
+# the rows again for each panel of outputs, and leave no zeros out.
+LOSS = {16: 0.05, 8: 0.3}
 FREE = ("identity", "relu")     # done in the products
 # The least gain, as a share of all products: what is turned is not shared by panels among threads.
 LEAST_GAIN = 1 / 64
@@ -108,8 +112,11 @@ def _where_it_pays(products, tail: list[Step], lanes: int, most: float) -> int |
             break               # a skip takes it as it was
         if inputs > LONGEST_CHAIN:
             break
-        half = lanes // 2
-        gain += inputs * (-outputs % half) / lanes
+        if outputs <= lanes // 4:
+            gain += FEW + FEW_INPUT * inputs
+        else:
+            gain += inputs * (-outputs % (lanes // 2)) / lanes
+        gain -= LOSS[lanes] * inputs * outputs / lanes
         if step.attributes["activation"] not in FREE:
             gain += FUNCTION * (-outputs % lanes) / lanes
         if gain - TURN * inputs > most:
