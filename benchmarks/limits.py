@@ -25,7 +25,7 @@ from .cases import STATES, Case
 
 DIVIDING = ("adagrad", "rmsprop", "adam")   # optimizers with a square root and a division
 LONGEST_CHAIN = 512                         # docs/design.md: then a new one begins beside it
-LARGEST = 1 << 24                           # elements: no cache holds them
+LEAST, LARGEST = 1 << 10, 1 << 24           # elements of an array: no cache holds the largest
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def measure_rates(case: Case, work: str, threads: int, seconds: float, rounds: i
     library = machine.native(case.dtype)
     if library is None:
         return None
-    read, changed = (min(LARGEST, max(1 << 10, size // 4)) for size in moved(case, work))
+    read, changed = moved(case, work)
+    # Elements of float32; what is copied lies there twice, and is read and written.
+    read, copied = (min(LARGEST, max(LEAST, size)) for size in (read // 4, changed // 16))
 
     def most(function, *arguments):
         return machine.most_a_second(machine.repeating(function, *arguments), seconds, rounds)
@@ -74,7 +76,7 @@ def measure_rates(case: Case, work: str, threads: int, seconds: float, rounds: i
         in_turn=most(library.multiply_add_in_turn, 0.5, 1.0),
         roots=library.roots_of_a_round() * most(library.divide_by_root, 0.5, 0.25),
         read=machine.read_bandwidth(read, threads, seconds, rounds),
-        copied=machine.copy_bandwidth(changed, threads, seconds, rounds),
+        copied=machine.copy_bandwidth(copied, threads, seconds, rounds),
         calls=most(call, 1, 2))
 
 
