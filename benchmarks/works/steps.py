@@ -22,16 +22,21 @@ def peers_for(work: str, settings: Settings, *names: str) -> list[str]:
     return chosen(settings, *(name for name in able if not names or name in names))
 
 
-def measure(pool, settings, work: str, case: Case, names: list[str], *arguments) -> dict:
+def measure(pool, settings, work: str, case: Case, names: list[str], callers: int = 1,
+            shared: bool = True) -> dict:
     """The row of a case: times of all, the best peer, cymlp's shares of the peak and the limit.
 
     What the machine can do changes from minute to minute: it is measured just before and after.
+    Several callers, each with the pool's threads, use as many processors as there are.
     """
+    cores = min(len(pool.processors), pool.threads * callers)
+    more = (callers, shared) if callers > 1 else ()
+
     def rates():
-        return pool.ask(OURS, "rates", case, work, pool.threads, settings.seconds / 5)
+        return pool.ask(OURS, "rates", case, work, cores, settings.seconds / 5)
 
     before = rates()
-    outcomes = race(pool, settings, names, work, case, *arguments)
+    outcomes = race(pool, settings, names, work, case, *more)
     row = {"work": work, "case": dataclasses.asdict(case), "threads": pool.threads,
            "peers": outcomes, **best(outcomes), "rate": None, "peak_share": None,
            "limit": None, "limit_share": None}
@@ -40,8 +45,8 @@ def measure(pool, settings, work: str, case: Case, names: list[str], *arguments)
         row["rate"] = case.operations(work) / seconds
         if before is not None:
             found = before.or_better(rates())
-            row["peak_share"] = row["rate"] / (found.operations * pool.threads)
-            row["limit"] = least_seconds(case, work, found, pool.threads)
+            row["peak_share"] = row["rate"] / (found.operations * cores)
+            row["limit"] = least_seconds(case, work, found, cores)
             row["limit_share"] = row["limit"] / seconds
     return row
 
