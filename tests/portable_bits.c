@@ -99,7 +99,7 @@ static void report(const char *name, const void *data, size_t size)
                             tiled, PANEL, PANEL, accumulate, more, relu, gates, PANEL, NULL,       \
                             &soon_nothing);                                                        \
             const ptrdiff_t done = gemm_few_##S(MANY, columns, DEPTH, many, DEPTH, b, few, PANEL,  \
-                                                accumulate, more, relu, gates, PANEL);           \
+                                                accumulate, more, relu, gates, PANEL);             \
             memcpy(few + done * PANEL, tiled + done * PANEL, (MANY - done) * PANEL * sizeof(T));   \
             for (int i = 0; i < MANY * PANEL; i++)                                                 \
                 if (i % PANEL >= columns) few[i] = tiled[i] = 0;                                   \

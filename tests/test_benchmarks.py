@@ -217,8 +217,8 @@ def test_no_chain_is_longer_than_a_block():
     rates = Rates(1e18, 1.0, 1e18, 1e18, 1e18, 1e18)
     long = Case("x", (10 * LONGEST_CHAIN, 5, 2), 1)
     assert least_seconds(long, "predict", rates, 1) == pytest.approx(LONGEST_CHAIN + 5)
-    dense = (ROOT / "src/cymlp/kernels/gemm.pxd").read_text()
-    assert f"FEATURE_BLOCK = {LONGEST_CHAIN} " in dense
+    source = (ROOT / "src/cymlp/kernels/gemm.pxd").read_text()
+    assert f"FEATURE_BLOCK = {LONGEST_CHAIN} " in source
 
 
 def test_differences_are_found():

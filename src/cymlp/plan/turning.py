@@ -14,7 +14,7 @@ from .form import Step
 __all__ = ["LEAST_ROWS", "turn_narrow"]
 
 LEAST_ROWS = 64         # that a plan is for: the width of a tile
-LONGEST_CHAIN = 512     # inputs whose multiply-adds are one chain: FEATURE_BLOCK in dense.pyx
+LONGEST_CHAIN = 512     # inputs whose multiply-adds are one chain: FEATURE_BLOCK in gemm.pxd
 # What things cost a row, in multiply-adds of a register; measured with AVX-512, tried with AVX2.
 FUNCTION = 24.0         # a function such as tanh of a register
 TURN = 0.4              # to turn a column
