@@ -2,7 +2,8 @@
 
 Which way is taken changes no bit, for all that is left out are terms of zero.
 """
-from cymlp.kernels.gemm cimport VEC_BYTES, columns_of, near_bytes, soon_t, tiles_of
+from cymlp.kernels.gemm cimport (
+    FAR_WEIGHT_BYTES, VEC_BYTES, columns_of, soon_t, tiles_of)
 from cymlp.kernels.real cimport real
 
 cdef extern from "gemm_sparse.h" nogil:
@@ -133,7 +134,8 @@ cdef inline void sparse_part(
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef Py_ssize_t turns, count, column
     cdef real *between = <real *>(lists + LIST_BYTES)
-    cdef bint far = b_k == full and columns * k * <Py_ssize_t>sizeof(real) > near_bytes()
+    # From the second cache the next section comes in time; to ask for it costs a sixth of 32 rows.
+    cdef bint far = b_k == full and columns * k * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
     cdef const real *next
     if real is float:
         turns = sparse_lists_f32(rows, k, section, a, lda, lists)

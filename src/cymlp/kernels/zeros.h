@@ -119,25 +119,25 @@ static inline turn_t *append(turn_t *end, unsigned bits, ptrdiff_t first)
     }                                                                                              \
                                                                                                    \
     /* The lists of all pairs of some rows of k, section by section; returns how many turns they   \
-     * have. What is written beyond the end of a list is where the next one will be. */            \
+     * have. Each pair's rows are read from end to end, which a processor foresees. */             \
     static ptrdiff_t sparse_lists_##S(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t section, const T *a,  \
                                       ptrdiff_t lda, turn_t *lists)                                \
     {                                                                                              \
         const ptrdiff_t pairs = (rows + PAIR - 1) / PAIR, room = 1 + section;                      \
         ptrdiff_t turns = 0;                                                                       \
-        for (ptrdiff_t begin = 0; begin < k; begin += section) {                                   \
-            const ptrdiff_t count = k - begin < section ? k - begin : section;                     \
-            const T *row = a + begin;                                                              \
-            for (ptrdiff_t pair = 0; pair < pairs; pair++, row += PAIR * lda, lists += room) {     \
-                const T *other = PAIR * pair + 1 < rows ? row + lda : row;                         \
-                turn_t *end = lists + 1;                                                           \
+        for (ptrdiff_t row = 0; row < rows; row += PAIR, lists += room) {                          \
+            const T *one = a + row * lda, *other = row + 1 < rows ? one + lda : one;               \
+            turn_t *list = lists;                                                                  \
+            for (ptrdiff_t begin = 0; begin < k; begin += section, list += pairs * room) {         \
+                const ptrdiff_t count = k - begin < section ? k - begin : section;                 \
+                turn_t *end = list + 1;                                                            \
                 for (ptrdiff_t p = 0; p < count; p += BITS) {                                      \
                     const ptrdiff_t some = count - p < BITS ? count - p : BITS;                    \
-                    end = append(                                                                  \
-                        end, some_marks_##S(row + p, some) | some_marks_##S(other + p, some), p);  \
+                    end = append(end, some_marks_##S(one + begin + p, some)                        \
+                                      | some_marks_##S(other + begin + p, some), p);               \
                 }                                                                                  \
-                *lists = (turn_t)(end - lists - 1);                                                \
-                turns += *lists;                                                                   \
+                *list = (turn_t)(end - list - 1);                                                  \
+                turns += *list;                                                                    \
             }                                                                                      \
         }                                                                                          \
         return turns;                                                                              \
