@@ -112,10 +112,11 @@ ctypedef void (*row_loss_t)(
 
 cdef enum:
     # Where an array lies.
-    NOWHERE = -1
+    NOWHERE                     # the step has no such array: its offset and row_bytes are 0
     ARENA
     WORKSPACE
     CALLER                      # the rows of X themselves
+    SPACES
 
 ctypedef struct place_t:
     # Where an array begins, and how far apart its rows are.
@@ -203,6 +204,7 @@ ctypedef struct batch_t:
     double counted              # rows in the metric: those whose weight is not 0
     double prepared[MAX_GROUPS * MAX_HYPER]
     char *workspace
+    char *bases[SPACES]         # where each space begins, for this piece (`locate`)
     char *scratch
 
 ctypedef struct call_t:
@@ -284,13 +286,17 @@ ctypedef struct call_t:
     double checked              # when signals were last looked for, in seconds
 
 
-cdef inline char *at(call_t *c, batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:
+cdef inline void locate(const call_t *c, batch_t *b) noexcept nogil:
+    """Note where the arrays of a piece lie: after every change of the piece or the workspace."""
+    b.bases[NOWHERE] = NULL
+    b.bases[ARENA] = c.arena
+    b.bases[WORKSPACE] = b.workspace
+    b.bases[CALLER] = <char *>c.x.data + (b.first + b.piece_first) * c.x.row_stride
+
+
+cdef inline char *at(const batch_t *b, const place_t *place, Py_ssize_t row) noexcept nogil:
     """The address of a row of an array; NULL where the step has no such array."""
-    if place.space == NOWHERE:
-        return NULL
-    if place.space == CALLER:
-        return <char *>c.x.data + (b.first + b.piece_first + row) * place.row_bytes
-    return (c.arena if place.space == ARENA else b.workspace) + place.offset + row * place.row_bytes
+    return b.bases[place.space] + place.offset + row * place.row_bytes
 
 
 cdef inline Py_ssize_t padded_to(Py_ssize_t number, Py_ssize_t multiple) noexcept nogil:

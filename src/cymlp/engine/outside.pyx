@@ -79,7 +79,7 @@ cdef object copy_of(call_t *c, batch_t *b, const place_t *place, Py_ssize_t colu
     cdef char *data = cnp.PyArray_BYTES(array)
     cdef Py_ssize_t row
     for row in range(b.piece_rows):
-        memcpy(data + row * columns * c.item, at(c, b, place, row), columns * c.item)
+        memcpy(data + row * columns * c.item, at(b, place, row), columns * c.item)
     return array
 
 
@@ -88,7 +88,7 @@ cdef int put(call_t *c, batch_t *b, const place_t *place, object values) except 
     cdef cnp.ndarray array = np.ascontiguousarray(values, "f4" if c.item == 4 else "f8")
     cdef Py_ssize_t columns = array.shape[1], row
     for row in range(b.piece_rows):
-        memcpy(at(c, b, place, row), cnp.PyArray_BYTES(array) + row * columns * c.item,
+        memcpy(at(b, place, row), cnp.PyArray_BYTES(array) + row * columns * c.item,
                columns * c.item)
     return 0
 
@@ -113,7 +113,7 @@ cdef int python_loss(object function, const step_t *s, call_t *c, batch_t *b) ex
     """Row losses and gradient from a function that gives those of the plain mean of its rows."""
     cdef Py_ssize_t rows = b.piece_rows, row
     cdef double scale = 1.0 / b.weight_sum if b.weight_sum != 0 else 0.0
-    cdef double *row_loss = <double *>at(c, b, &s.row_values, 0)
+    cdef double *row_loss = <double *>at(b, &s.row_values, 0)
     result = function(copy_of(c, b, &s.x, s.columns), copy_of(c, b, &s.target, s.targets))
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"{name_of(function)}: expected (loss, gradient) as its result, got "
@@ -134,4 +134,4 @@ cdef int python_loss(object function, const step_t *s, call_t *c, batch_t *b) ex
     values = np.broadcast_to(loss, rows).astype(float)
     for row in range(rows):
         row_loss[row] = values[row]
-    return put(c, b, &s.out, gradient) if s.out.space >= 0 else 0
+    return put(c, b, &s.out, gradient) if s.out.space != NOWHERE else 0

@@ -222,6 +222,7 @@ cdef class Program:
             s[0] = self.steps[<Py_ssize_t>number + 1]
             if step.operands.get("x") == "input":
                 s.x.space = CALLER
+                s.x.offset = 0
                 s.x.leading = s.inputs
                 s.x.row_bytes = s.inputs * item
         self.direct_steps[0].wait |= self.steps[0].wait

@@ -19,11 +19,11 @@ cdef void dense_forward(
     cdef Py_ssize_t full = PANEL_BYTES // c.item
     cdef Py_ssize_t first = panel * full
     cdef Py_ssize_t columns = min(panel_end * full, padded(c, s.outputs)) - first
-    cdef char *out = at(c, b, &s.out, row)
+    cdef char *out = at(b, &s.out, row)
     if rows == 0 or panel == panel_end:
         return
-    c.kernels.dense_forward(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
-                            at(c, b, &s.weight, 0), at(c, b, &s.bias, 0), s.relu, s.inputs,
+    c.kernels.dense_forward(out, s.out.leading, at(b, &s.x, row), s.x.leading,
+                            at(b, &s.weight, 0), at(b, &s.bias, 0), s.relu, s.inputs,
                             s.outputs, rows, panel, panel_end, c.finite, b.scratch)
     if s.kind > 0 and not s.relu:
         out += first * c.item
@@ -33,14 +33,14 @@ cdef void dense_forward(
 
 cdef void turned(const step_t *s, call_t *c, batch_t *b, Py_ssize_t rows) noexcept nogil:
     """A step of a prediction whose rows lie beside each other: it takes all rows of the piece."""
-    cdef char *out = at(c, b, &s.out, 0)
-    cdef char *x = at(c, b, &s.x, 0)
+    cdef char *out = at(b, &s.out, 0)
+    cdef char *x = at(b, &s.x, 0)
     cdef Py_ssize_t beside = padded(c, rows)
     if s.op == TURN:
         c.kernels.turn_rows(out, s.out.leading, x, s.x.leading, rows, s.inputs)
     elif s.op == DENSE_TURNED:
-        c.kernels.dense_turned(out, s.out.leading, x, s.x.leading, at(c, b, &s.weight, 0),
-                               at(c, b, &s.bias, 0), s.relu, s.inputs, s.outputs, beside)
+        c.kernels.dense_turned(out, s.out.leading, x, s.x.leading, at(b, &s.weight, 0),
+                               at(b, &s.bias, 0), s.relu, s.inputs, s.outputs, beside)
         if s.kind > 0 and not s.relu:
             c.kernels.activation_forward(s.kind, out, s.out.leading, out, s.out.leading, s.outputs,
                                          beside, s.parameter)
@@ -59,26 +59,26 @@ cdef void dense_backward_input(
     cdef Py_ssize_t full = PANEL_BYTES // c.item
     cdef Py_ssize_t first = panel * full
     cdef Py_ssize_t columns = min(panel_end * full, padded(c, s.inputs)) - first
-    cdef char *out = at(c, b, &s.out, row)
+    cdef char *out = at(b, &s.out, row)
     if rows == 0 or panel == panel_end:
         return
-    c.kernels.dense_backward_input(out, s.out.leading, at(c, b, &s.x, row), s.x.leading,
-                                   at(c, b, &s.weight, 0),
-                                   at(c, b, &s.saved, row) if s.relu else NULL, s.saved.leading,
+    c.kernels.dense_backward_input(out, s.out.leading, at(b, &s.x, row), s.x.leading,
+                                   at(b, &s.weight, 0),
+                                   at(b, &s.saved, row) if s.relu else NULL, s.saved.leading,
                                    s.inputs, s.outputs, rows, panel, panel_end, b.scratch)
     if s.kind > 0 and not s.relu:
         out += first * c.item
         c.kernels.activation_backward(
             s.kind, out, s.out.leading, out, s.out.leading,
-            at(c, b, &s.saved, row) + first * c.item, s.saved.leading, rows, columns, s.parameter)
+            at(b, &s.saved, row) + first * c.item, s.saved.leading, rows, columns, s.parameter)
 
 
 cdef void row_metric(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
-    cdef double *value = <double *>at(c, b, &s.row_values, row)
-    cdef char *logits = at(c, b, &s.x, row)
-    cdef char *target = at(c, b, &s.target, row)
+    cdef double *value = <double *>at(b, &s.row_values, row)
+    cdef char *logits = at(b, &s.x, row)
+    cdef char *target = at(b, &s.target, row)
     if s.labels:
         c.kernels.correct_labels(value, logits, s.x.leading, <const int *>target, rows, s.columns)
     elif s.kind == ACCURACY:
@@ -141,11 +141,11 @@ cdef void repeat_columns(
 cdef void loss(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
-    cdef char *out = at(c, b, &s.out, row)
-    cdef double *row_loss = <double *>at(c, b, &s.row_values, row)
-    cdef char *logits = at(c, b, &s.x, row)
-    cdef char *target = at(c, b, &s.target, row)
-    cdef char *weight = at(c, b, &s.sample_weight, row)
+    cdef char *out = at(b, &s.out, row)
+    cdef double *row_loss = <double *>at(b, &s.row_values, row)
+    cdef char *logits = at(b, &s.x, row)
+    cdef char *target = at(b, &s.target, row)
+    cdef char *weight = at(b, &s.sample_weight, row)
     cdef double total = b.weight_sum * c.value_count
     cdef double scale = 1.0 / total if total != 0 else 0.0
     if s.op == POINTWISE_LOSS:
@@ -202,9 +202,9 @@ cdef void gather_input(
 
 cdef void reduce(const step_t *s, call_t *c, batch_t *b) noexcept nogil:
     """Add the rows' losses in their order, which no number of threads changes."""
-    cdef const double *row_loss = <const double *>at(c, b, &s.x, 0)
-    cdef const double *row_metric = <const double *>at(c, b, &s.row_values, 0)
-    cdef const char *weight = at(c, b, &s.sample_weight, 0)
+    cdef const double *row_loss = <const double *>at(b, &s.x, 0)
+    cdef const double *row_metric = <const double *>at(b, &s.row_values, 0)
+    cdef const char *weight = at(b, &s.sample_weight, 0)
     cdef Py_ssize_t row
     for row in range(b.piece_rows):
         b.loss += row_loss[row]
@@ -238,23 +238,17 @@ cdef void softmax_forward(
         c.kernels.softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
 
 
-cdef void by_rows(
+cdef void other_by_rows(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
 ) noexcept nogil:
-    """A step on some rows of the piece."""
+    """What is neither a product nor a layer of its own."""
     cdef long long place = b.first + b.piece_first + row
-    cdef char *out = at(c, b, &s.out, row)
-    cdef char *x = at(c, b, &s.x, row)
-    if s.op >= FIRST_LAYER_OP:
-        layer_by_rows(s, c, b, row, rows)
-    elif s.op == DENSE_FORWARD:
-        dense_forward(s, c, b, row, rows, 0, panels_of(s.outputs, c.item))
-    elif s.op == DENSE_BACKWARD_INPUT:
-        dense_backward_input(s, c, b, row, rows, 0, panels_of(s.inputs, c.item))
-    elif TURN <= s.op <= TURN_BACK:
+    cdef char *out = at(b, &s.out, row)
+    cdef char *x = at(b, &s.x, row)
+    if TURN <= s.op <= TURN_BACK:
         turned(s, c, b, rows)
     elif s.op == GATHER_INPUT:
-        gather_input(s, c, b, out, at(c, b, &s.sample_weight, row), place, rows)
+        gather_input(s, c, b, out, at(b, &s.sample_weight, row), place, rows)
     elif s.op == GATHER_TARGET:
         c.kernels.gather_rows(out, s.out.leading, &c.target, c.order, place, rows)
         if s.repeat > 1:
@@ -269,12 +263,12 @@ cdef void by_rows(
                                      padded(c, s.columns), s.parameter)
     elif s.op == ACTIVATION_BACKWARD:
         c.kernels.activation_backward(s.kind, out, s.out.leading, x, s.x.leading,
-                                      at(c, b, &s.saved, row), s.saved.leading, rows,
+                                      at(b, &s.saved, row), s.saved.leading, rows,
                                       padded(c, s.columns), s.parameter)
     elif s.op == SOFTMAX_FORWARD:
         softmax_forward(s, c, place, out, x, rows)
     elif s.op == SOFTMAX_BACKWARD:
-        c.kernels.softmax_backward(out, s.out.leading, x, s.x.leading, at(c, b, &s.saved, row),
+        c.kernels.softmax_backward(out, s.out.leading, x, s.x.leading, at(b, &s.saved, row),
                                    s.saved.leading, rows, s.columns)
     elif s.op == EXPONENTIAL:
         exponential(s, c, out, x, rows)
@@ -282,7 +276,7 @@ cdef void by_rows(
         c.kernels.log_softmax_forward(out, s.out.leading, x, s.x.leading, rows, s.columns)
     elif s.op == LOG_SOFTMAX_BACKWARD:
         c.kernels.log_softmax_backward(out, s.out.leading, x, s.x.leading,
-                                       at(c, b, &s.saved, row), s.saved.leading, rows, s.columns)
+                                       at(b, &s.saved, row), s.saved.leading, rows, s.columns)
     elif s.op == DROPOUT:
         c.kernels.dropout(out, s.out.leading, x, s.x.leading, b.piece_first + row,
                           b.piece_first + row + rows, s.columns, dropout_rate(s, c, b), c.key,
@@ -296,6 +290,20 @@ cdef void by_rows(
                                c.out_column_stride, x, s.x.leading, rows, s.columns)
     else:
         loss(s, c, b, row, rows)
+
+
+cdef void by_rows(
+    const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows,
+) noexcept nogil:
+    """A step on some rows of the piece."""
+    if s.op == DENSE_FORWARD:
+        dense_forward(s, c, b, row, rows, 0, panels_of(s.outputs, c.item))
+    elif s.op == DENSE_BACKWARD_INPUT:
+        dense_backward_input(s, c, b, row, rows, 0, panels_of(s.inputs, c.item))
+    elif s.op >= FIRST_LAYER_OP:
+        layer_by_rows(s, c, b, row, rows)
+    else:
+        other_by_rows(s, c, b, row, rows)
 
 
 cdef inline Py_ssize_t state_of(const call_t *c, int state) noexcept nogil:
@@ -317,9 +325,9 @@ cdef void dense_update(
     cdef Py_ssize_t offset = s.weight.offset + (first * apart + begin * full) * c.item
     cdef Py_ssize_t step = apart if c.keeps_gradients else inputs * full
     cdef char *gradient = b.workspace + offset if c.keeps_gradients else b.scratch
-    cdef char *dz = at(c, b, &s.saved, 0) + first * PANEL_BYTES
+    cdef char *dz = at(b, &s.saved, 0) + first * PANEL_BYTES
     cdef char *later = c.arena + offset if c.far and c.fused and b.last_piece else NULL
-    c.kernels.dense_backward_weight(gradient, step, at(c, b, &s.x, 0) + begin * c.item,
+    c.kernels.dense_backward_weight(gradient, step, at(b, &s.x, 0) + begin * c.item,
                                     s.x.leading, dz, s.saved.leading, inputs, outputs, b.piece_rows,
                                     b.accumulate, b.scratch + inputs * count * PANEL_BYTES,
                                     later, apart, state_of(c, 0), state_of(c, 1))
@@ -327,7 +335,7 @@ cdef void dense_update(
         for panel in range(count):
             update(c, b, gradient + panel * step * c.item, offset + panel * apart * c.item,
                    inputs * full, 0)
-    if begin == 0 and s.bias.space >= 0:
+    if begin == 0 and s.bias.space != NOWHERE:
         offset = s.bias.offset + first * PANEL_BYTES
         gradient = b.workspace + offset if c.keeps_gradients else b.scratch
         c.kernels.dense_backward_bias(gradient, dz, s.saved.leading, outputs, b.piece_rows,

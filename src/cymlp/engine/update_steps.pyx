@@ -62,13 +62,13 @@ cdef void prepare(
     if rules.clip_value >= 0:
         c.kernels.gradient_clip(gradient, count, rules.clip_value)
     if rules.clip_norm >= 0:
-        c.kernels.gradient_dot(<double *>at(c, b, &s.out, 0) + unit, gradient, gradient, p.rows,
+        c.kernels.gradient_dot(<double *>at(b, &s.out, 0) + unit, gradient, gradient, p.rows,
                                p.width, p.columns)
 
 
 cdef double clip_factor(const step_t *s, call_t *c, batch_t *b) noexcept nogil:
     """By how much all gradients are scaled down; a NaN among them makes it NaN."""
-    cdef const double *squares = <const double *>at(c, b, &s.x, 0)
+    cdef const double *squares = <const double *>at(b, &s.x, 0)
     cdef double total = 0, norm
     cdef Py_ssize_t unit
     if c.rules.clip_norm < 0:

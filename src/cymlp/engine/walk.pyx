@@ -8,7 +8,7 @@ from libc.time cimport time_t
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
     BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
-    MAX_HYPER, ROW_BLOCK, batch_t, call_t, step_t)
+    MAX_HYPER, ROW_BLOCK, batch_t, call_t, locate, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.outside cimport enter_python, leave_python, python_step
 from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
@@ -83,6 +83,7 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     cdef const step_t *s
     cdef bint panels, before = False
     cdef int i
+    locate(c, b)
     for i in range(c.step_count):
         s = &c.steps[i]
         # With few rows, what goes into a product and what comes out is of several threads; all
@@ -154,6 +155,7 @@ cdef void prepare_update(const call_t *c, batch_t *b) noexcept nogil:
 
 cdef void reduce_piece(call_t *c, batch_t *b) noexcept nogil:
     cdef int i
+    locate(c, b)
     for i in range(c.step_count):
         if c.steps[i].split == BY_ONE:
             reduce(&c.steps[i], c, b)

@@ -87,13 +87,10 @@ cdef void dense_forward(
     of fewer zeros are left out only if it is known.
     """
     cdef Py_ssize_t full = columns_of(out), panels = panel_end - panel_begin
-    cdef Py_ssize_t columns = min(outputs - panel_begin * full, panels * full)
-    cdef Py_ssize_t begin = 0, k, block, blocks, row, end
+    cdef Py_ssize_t columns, begin = 0, k, block, blocks, row, end
     cdef turn_t *lists = <turn_t *>scratch
     cdef real *packed = NULL
     cdef bint last, far = inputs * outputs * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
-    if scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS:
-        packed = behind_lists(scratch)
     weight += panel_begin * full * inputs
     out += panel_begin * full
     if bias != NULL:
@@ -101,6 +98,9 @@ cdef void dense_forward(
     if rows == 1:
         single_row(panels, inputs, x, weight, out, bias, relu, finite, far)
         return
+    columns = min(outputs - panel_begin * full, panels * full)
+    if scratch != NULL and panels >= PACK_PANELS and rows >= PACK_ROWS:
+        packed = behind_lists(scratch)
     if finite and one_by_one(rows, columns, inputs, x, ldx, far):
         for row in range(rows):
             sparse_row(panels, inputs, x + row * ldx, weight, out + row * ldo, bias, relu)
