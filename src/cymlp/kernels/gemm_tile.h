@@ -34,7 +34,8 @@
 /* A block of rows of this size is copied together before tiles walk down its columns, a page in
    every few turns: each tile's width reads it again, and those of AVX-512 are four times as wide. */
 #define FAR_BYTES (VEC_BYTES == 64 ? 256 << 10 : 96 << 10)
-#define LONG_CHAIN 64 /* from here on a tile takes long enough to have its results fetched */
+#define LONG_CHAIN 64 /* from here on a tile takes long enough to bring what comes next */
+#define LONGER_CHAIN 256 /* and to have its results fetched (from 64 on: 1.01) */
 #define TALL_ROWS 12
 #define TALL_VARIANTS(S, V) TILE_CASE(S, 7, V) TILE_CASE(S, 8, V) TILE_CASE(S, 9, V)               \
     TILE_CASE(S, 10, V) TILE_CASE(S, 11, V) TILE_CASE(S, 12, V)
@@ -112,7 +113,7 @@ static inline ptrdiff_t even_part(ptrdiff_t left, ptrdiff_t parts)
         const char *line = soon->line;                                                             \
         const ptrdiff_t every = soon->every;                                                       \
         vec_##S sum[TALL_ROWS][TILE_VECTORS];                                                      \
-        if (k >= LONG_CHAIN)                                                                       \
+        if (k >= LONGER_CHAIN)                                                                     \
             UNROLL for (int v = 0; v < vectors; v += PANEL_BYTES / VEC_BYTES)                      \
                 UNROLL for (int i = 0; i < rows; i++)                                              \
                     __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
