@@ -61,10 +61,6 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
         const T *a_other = a + lda;                                                                \
         const char *line = soon->line;                                                             \
         vec_##S sum[PAIR][SPARSE_VECTORS];                                                         \
-        if (last)                                                                                  \
-            UNROLL for (int v = 0; v < vectors; v += PANEL_VECTORS)                                \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
-                    __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
                 sum[i][v] = first ? vec_set_##S(0)                                                 \
