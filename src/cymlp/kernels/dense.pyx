@@ -7,9 +7,9 @@ part of the contract on the bits; everything else may be cut in any way.
 from libc.string cimport memset
 
 from cymlp.kernels.gemm cimport (
-    BY_COLUMNS, BY_ROWS, FAR_BYTES, FAR_WEIGHT_BYTES, FEATURE_BLOCK, NARROW_BYTES, PACKED,
-    TILE_VECTORS, VEC_BYTES, blocks_of, columns_of, few_columns, pack, product, soon_nothing,
-    soon_panels, soon_runs, soon_sooner, soon_t)
+    BY_COLUMNS, BY_ROWS, FAR_BYTES, FEATURE_BLOCK, NARROW_BYTES, PACKED, TILE_VECTORS, VEC_BYTES,
+    blocks_of, columns_of, few_columns, pack, product, soon_nothing, soon_panels, soon_runs,
+    soon_sooner, soon_t)
 from cymlp.kernels.real cimport real
 from cymlp.kernels.single_row cimport one_by_one, single_row, sparse_row
 from cymlp.kernels.sparse cimport (
@@ -31,6 +31,7 @@ cdef enum:
     TURNING = 16            # what it costs to turn a row of a panel, in multiply-adds
     SKEW_ROWS = 5           # as panels whole pages apart share their places in the first cache
     FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
+    FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
 
 cdef inline real *behind_lists(real *scratch) noexcept nogil:
@@ -57,7 +58,7 @@ cdef inline void rows_product(
         if leaving_pays(share, rows, columns, k, False, far and rows < WAITING_ROWS, c):
             soon_sooner(later, share)
             sparse_product(rows, columns, k, a, lda, b, full, b_panel, c, ldc, full, accumulate,
-                           bias, relu, gate, ldg, finite, later, lists)
+                           bias, relu, gate, ldg, far, finite, later, lists)
             return
     if packed != NULL:
         pack(rows, k, packed, a, lda, 1)
@@ -351,7 +352,7 @@ cdef inline bint sparse_gradient(
     turn_rows(scratch, beside, x, ldx, rows, inputs)
     sparse_product(inputs, outputs, rows, <const real *>scratch, beside, dz, ldz, full, dweight,
                    full, dweight_panel, accumulate, <const real *>NULL, False, <const real *>NULL,
-                   0, False, later, lists)
+                   0, False, False, later, lists)
     return True
 
 

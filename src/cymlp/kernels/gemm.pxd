@@ -64,7 +64,6 @@ cdef extern from "cache.h" nogil:
 
 cdef enum:
     FEATURE_BLOCK = 512     # a chain over features is cut here: part of the contract on the bits
-    FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
 
 cdef inline Py_ssize_t columns_of(real *unused) noexcept nogil:

@@ -2,8 +2,7 @@
 
 Which way is taken changes no bit, for all that is left out are terms of zero.
 """
-from cymlp.kernels.gemm cimport (
-    FAR_WEIGHT_BYTES, VEC_BYTES, columns_of, soon_t, tiles_of)
+from cymlp.kernels.gemm cimport VEC_BYTES, columns_of, near_bytes, soon_t, tiles_of
 from cymlp.kernels.real cimport real
 
 cdef extern from "gemm_sparse.h" nogil:
@@ -126,16 +125,15 @@ cdef inline bint leaving_pays(
 cdef inline void sparse_part(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
-    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint finite,
-    soon_t *later, turn_t *lists,
+    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint far,
+    bint finite, soon_t *later, turn_t *lists,
 ) noexcept nogil:
     """As many rows as there is room for their lists."""
     cdef Py_ssize_t full = columns_of(c), panels = (columns + full - 1) // full, panel = 0
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef Py_ssize_t turns, count, column
     cdef real *between = <real *>(lists + LIST_BYTES)
-    # From the second cache the next section comes in time; to ask for it costs a sixth of 32 rows.
-    cdef bint far = b_k == full and columns * k * <Py_ssize_t>sizeof(real) > FAR_WEIGHT_BYTES
+    cdef bint brings = far and columns * k * <Py_ssize_t>sizeof(real) > near_bytes()
     cdef const real *next
     if real is float:
         turns = sparse_lists_f32(rows, k, section, a, lda, lists)
@@ -145,7 +143,7 @@ cdef inline void sparse_part(
         count = (panels - panel + groups - 1) // groups
         groups -= 1
         column = panel * full
-        next = b + (panel + count if panel + count < panels else 0) * b_panel if far else NULL
+        next = b + (panel + count if panel + count < panels else 0) * b_panel if brings else NULL
         if real is float:
             gemm_sparse_f32(rows, count, k, section, lists, turns, between, a, lda,
                             b + panel * b_panel, b_k, b_panel,
@@ -164,18 +162,19 @@ cdef inline void sparse_part(
 cdef inline void sparse_product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_k, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, Py_ssize_t c_panel,
-    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint finite,
-    soon_t *later, turn_t *lists,
+    bint accumulate, const real *bias, bint relu, const real *gate, Py_ssize_t ldg, bint far,
+    bint finite, soon_t *later, turn_t *lists,
 ) noexcept nogil:
     """What `product` does, of a left operand BY_ROWS, without what pairs of rows leave out.
 
-    Where the right operand is not known to be `finite`, it is looked at. `lists` has room for
-    SPARSE_BYTES.
+    Of panels that come from `far` away each section is asked for while the one before is worked on:
+    from the second cache they come in time, and to ask for them would take a tenth of 32 rows. Where
+    the right operand is not known to be `finite`, it is looked at. `lists` has room for SPARSE_BYTES.
     """
     cdef Py_ssize_t parts = tiles_of(rows, PART_ROWS), part, row = 0, end
     for part in range(parts):
         end = rows if part == parts - 1 else rows * (part + 1) // parts // PAIR * PAIR
         sparse_part(end - row, columns, k, a + row * lda, lda, b, b_k, b_panel, c + row * ldc, ldc,
                     c_panel, accumulate, bias, relu, NULL if gate == NULL else gate + row * ldg,
-                    ldg, finite, later, lists)
+                    ldg, far, finite, later, lists)
         row = end
