@@ -119,7 +119,8 @@ static inline turn_t *append(turn_t *end, unsigned bits, ptrdiff_t first)
     }                                                                                              \
                                                                                                    \
     /* The lists of all pairs of some rows of k, section by section; returns how many turns they   \
-     * have. Each pair's rows are read from end to end, which a processor foresees. */             \
+     * have. Each pair's rows are read from end to end, which a processor foresees. Sections are   \
+     * whole BITS, so that what is written beyond the end of a list is still in its room. */       \
     static ptrdiff_t sparse_lists_##S(ptrdiff_t rows, ptrdiff_t k, ptrdiff_t section, const T *a,  \
                                       ptrdiff_t lda, turn_t *lists)                                \
     {                                                                                              \
