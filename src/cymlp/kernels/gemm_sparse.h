@@ -49,12 +49,11 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
 
 #define DEFINE_SPARSE(S, T)                                                                        \
     /* Two rows, `lda` apart, times a section of some panels of b. The sums wait in `between`, but \
-     * in the first section they begin, and in the last one they end; where all is `far`, the      \
-     * results' lines are asked for early. */                                                      \
+     * in the first section they begin, and in the last one they end. */                           \
     TILE_INLINE void pair_##S(const int panels, const turn_t *list, const T *a, ptrdiff_t lda,     \
                               const T *b, ptrdiff_t b_k, ptrdiff_t b_panel, T *between, int first, \
                               int last, T *c, ptrdiff_t ldc, ptrdiff_t c_panel, int accumulate,    \
-                              const T *bias, int relu, const T *gate, ptrdiff_t ldg, int far,      \
+                              const T *bias, int relu, const T *gate, ptrdiff_t ldg,               \
                               const soon_t *soon)                                                  \
     {                                                                                              \
         const int vectors = panels * PANEL_VECTORS, rows = PAIR;                                   \
@@ -62,10 +61,6 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
         const T *a_other = a + lda;                                                                \
         const char *line = soon->line;                                                             \
         vec_##S sum[PAIR][SPARSE_VECTORS];                                                         \
-        if (last && far)                                                                           \
-            UNROLL for (int v = 0; v < vectors; v += PANEL_VECTORS)                                \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
-                    __builtin_prefetch(c + i * ldc + IN_PANELS(v, VEC_LANES_##S, c_panel), 1);     \
         UNROLL for (int i = 0; i < rows; i++)                                                      \
             UNROLL for (int v = 0; v < vectors; v++)                                               \
                 sum[i][v] = first ? vec_set_##S(0)                                                 \
@@ -196,7 +191,7 @@ static inline ptrdiff_t section_of(ptrdiff_t k, ptrdiff_t panels)
 #define SPARSE_PAIR(S, P, B_K)                                                                     \
     pair_##S(P, chosen, a + row * lda + begin, step * lda, b + begin * b_k, B_K, b_panel, sums,    \
              first, last, c + row * ldc, step * ldc, c_panel, accumulate, bias, relu,              \
-             gate ? gate + row * ldg : gate, step * ldg, next != NULL, soon);                      \
+             gate ? gate + row * ldg : gate, step * ldg, soon);                                    \
     break;
 #define SPARSE_CASE(S, P)                                                                          \
     case 2 * (P): SPARSE_PAIR(S, P, b_k)                                                           \
