@@ -323,9 +323,14 @@ cdef bint take_share(call_t *c, batch_t *b, int threads) noexcept nogil:
     One for each thread where there are few rows. Of many, every share is a part of what is left: a
     thread whose processor is slow just now, for others use it too, takes fewer of them.
     """
-    cdef int number = fetch_add(&c.shares, 1)
+    cdef int number
     cdef Py_ssize_t left
-    if threads == 1 or c.rows < LEAST_SHARES * LEAST_SHARE * threads:
+    if threads == 1:        # nobody to count with: that alone would take longer than a small layer
+        b.first, b.rows = 0, c.rows
+        c.shares += 1
+        return c.shares == 1
+    number = fetch_add(&c.shares, 1)
+    if c.rows < LEAST_SHARES * LEAST_SHARE * threads:
         b.first = c.rows * min(number, threads) // threads
         b.rows = c.rows * min(number + 1, threads) // threads - b.first
         return number < threads
