@@ -149,3 +149,11 @@ def test_rows_are_read_where_they_lie_or_gathered(first, rows):
         assert given.tobytes() == before
         done.append(found)
     assert all(found == done[0] for found in done)
+
+
+@pytest.mark.parametrize("name, targets", [
+    ("predict", ()), ("forward", ()), ("train_step", (np.zeros(2, int),))])
+def test_a_network_that_has_no_engine_yet_is_no_crash(name, targets):
+    unborn = cymlp.Network.__new__(cymlp.Network)
+    with pytest.raises(AttributeError):
+        getattr(unborn, name)(np.zeros((2, 5), "float32"), *targets)

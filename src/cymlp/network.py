@@ -11,9 +11,9 @@ from . import measuring, training
 from .arrays import as_input, as_output, as_target, as_weight, class_weighted, without_ignored
 from .checks import as_integer, as_text
 from .describing import FIXED, as_dtype, as_generator, as_layers, as_task_and_loss, check_output
-from .engine import short_way
 from .engine.program import Program
 from .engine.runtime import Engine
+from .engine.short_way import ShortWay
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
@@ -27,7 +27,7 @@ __all__ = ["Network"]
 LARGEST_PLANNED_BATCH = 4096    # larger batches run the same plan, piece by piece
 
 
-class Network(Keeping):
+class Network(Keeping, ShortWay):
     """A multi-layer perceptron: its layers, its loss, its optimizer and its parameters.
 
     Parameters
@@ -192,10 +192,6 @@ class Network(Keeping):
         return self._program(kind, rows, labels).plan
 
     # -- running -----------------------------------------------------------------------------
-
-    predict = short_way.predict
-    forward = short_way.forward
-    train_step = short_way.train_step
 
     def _run_forward(self, kind: str, X: Any, out: Any) -> np.ndarray:
         X = as_input(X, self.in_features)

@@ -5,7 +5,6 @@ cimport numpy as cnp
 
 from cymlp.engine.call cimport *
 from cymlp.engine.memory cimport Memory
-from cymlp.engine.sources cimport is_native
 
 import numpy as np
 
@@ -43,10 +42,6 @@ _SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": 
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}
-
-
-cdef enum:
-    SPARE_WORKSPACES = 3            # beside the one that is ready
 
 
 cdef place_t place(dict places, dict operands, str role):
@@ -319,47 +314,3 @@ cdef class Program:
         free(self.steps)
         free(self.direct_steps)
         free(self.pieces)
-
-    cdef void fill(self, call_t *call) noexcept:
-        call.steps = self.steps
-        call.step_count = self.step_count
-        call.pieces = self.pieces
-        call.piece_count = self.piece_count
-        call.rules = &self.rules
-        call.fused = self.updates and self.piece_count == 0
-        call.units = self.units
-        call.chunk = self.chunk
-        call.multiply_adds = self.multiply_adds
-        call.workspace_bytes = self.workspace_bytes
-        call.by_blocks = self.by_blocks
-        call.turned = self.turned
-        call.scratch_bytes = self.scratch_bytes
-        call.value_count = self.value_count
-        call.label_weight = self.label_weight
-        call.classes = self.classes
-
-    cdef void read_directly(self, call_t *call) noexcept:
-        """Leave out the gathering where X lies as a product can read it."""
-        cdef source_t *x = &call.x
-        if (self.direct_steps != NULL and call.order == NULL and is_native(x, call.item)
-                and x.column_stride == call.item and x.row_stride == x.columns * call.item):
-            call.steps = self.direct_steps
-            call.step_count = self.step_count - 1
-
-    cdef Memory borrow(self, Py_ssize_t size):
-        """Memory for a call, used before if possible. What it holds is anything."""
-        cdef Memory memory = self.ready
-        self.ready = None
-        if memory is None and self.spare:
-            memory = self.spare.pop()
-        if memory is None or memory.size != size:
-            memory = Memory(size)
-        return memory
-
-    cdef int give_back(self, Memory memory) except -1:
-        """Keep a call's memory for the next one; for several where calls run side by side."""
-        if self.ready is None:
-            self.ready = memory
-        elif len(self.spare) < SPARE_WORKSPACES:
-            self.spare.append(memory)
-        return 0
