@@ -85,7 +85,7 @@ def test_coslog4_is_its_formula():
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
 def test_every_level_gives_the_same_bits(schedule):
-    numbers = np.array(schedule.numbers())
+    numbers = np.array(schedule.numbers()).tobytes()
     for level in kernels.levels:
         factor = kernels.module("schedules", level).factor
         for t in range(200):

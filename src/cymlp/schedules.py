@@ -67,7 +67,8 @@ class Schedule:
 
         counts = [as_integer(name, value, least=0, most=LONGEST)
                   for name, value in (("step", step), ("epoch", epoch), ("rows", rows))]
-        return kernels.module("schedules").factor(np.array(self.numbers()), *counts)
+        numbers = np.array(self.numbers()).tobytes()
+        return kernels.module("schedules").factor(numbers, *counts)
 
     def numbers(self) -> list[float]:
         """The description as native code takes it."""

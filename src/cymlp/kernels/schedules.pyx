@@ -6,9 +6,7 @@ writes them. The factor is a function of the counters alone, so it is the same w
 began, and after it has been gone on with. Nothing of a C library is called and only IEEE
 operations occur: the bits are the same on every system.
 """
-cimport numpy as cnp
-
-cnp.import_array()
+from cymlp.kernels.optimizer_math cimport integer_power, square_root_double
 
 cdef enum:
     # In the order of `cymlp.schedules.KINDS` and `UNITS`.
@@ -30,22 +28,11 @@ cdef enum:
     ROWS
 
 cdef extern from *:
-    double square_root "__builtin_sqrt"(double) noexcept nogil
     double down "__builtin_floor"(double) noexcept nogil
 
 cdef double PI = 3.141592653589793
 cdef double LN2_HIGH = 6.93147180369123816490e-01   # 33 bits: its small multiples are exact
 cdef double LN2_LOW = 1.90821492927058770002e-10
-
-
-cdef double integer_power(double base, long long exponent) noexcept nogil:
-    cdef double power = 1.0
-    while exponent > 0:
-        if exponent & 1:
-            power *= base
-        base *= base
-        exponent >>= 1
-    return power
 
 
 cdef double series(double y2, double term, int n) noexcept nogil:
@@ -108,7 +95,7 @@ cdef double power(double base, double exponent) noexcept nogil:
     if base == 0.0:
         return 0.0
     if exponent == 0.5:
-        return square_root(base)
+        return square_root_double(base)
     if exponent < 64.0 and exponent == down(exponent):
         return integer_power(base, <long long> exponent)
     return exponential(exponent * logarithm(base))
@@ -192,6 +179,6 @@ cdef double schedule_factor(
     return 1.0
 
 
-def factor(cnp.ndarray numbers not None, long long step, long long epoch, long long rows):
-    """The factor of a schedule's numbers at a step and in an epoch, both from 0."""
-    return schedule_factor(<const double *> cnp.PyArray_DATA(numbers), step, epoch, rows)
+def factor(bytes numbers not None, long long step, long long epoch, long long rows):
+    """The factor of a schedule's numbers, packed as doubles, at a step and in an epoch from 0."""
+    return schedule_factor(<const double *> <const char *> numbers, step, epoch, rows)
