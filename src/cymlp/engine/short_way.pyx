@@ -100,7 +100,6 @@ cdef class ShortWay:
         result = try_predict(self._engine, PREDICT, X, out)
         return self._run_forward("predict", X, out) if result is None else result
 
-
     def forward(self, X, out=None):
         """Like :meth:`predict`, but before the output activation: the logits.
 
@@ -126,7 +125,6 @@ cdef class ShortWay:
         """
         result = try_predict(self._engine, FORWARD, X, out)
         return self._run_forward("forward", X, out) if result is None else result
-
 
     def train_step(self, X, y, sample_weight=None, *, class_weight=None):
         """One step of the optimizer on one batch.
