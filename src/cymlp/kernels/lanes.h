@@ -10,6 +10,9 @@
 
 #include <stddef.h>
 #include "vmath.h"
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #define LANES 16
 #define LANES_INLINE static inline __attribute__((always_inline, unused))
@@ -36,15 +39,21 @@
 #define REGISTERS(real) ((int)(LANES / REGISTER_LANES(real)))
 #define EACH_REGISTER(r, count) _Pragma("GCC unroll 8") for (int r = 0; r < (count); r++)
 
-/* Element by element a where it is larger, else b. */
-#define LARGER(a, b) \
-    const __typeof__(a > b) a_wins = a > b; \
-    return (__typeof__(a))((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b));
-
 #define DEFINE_VECTOR(name, real, bytes) \
     typedef real name __attribute__((vector_size(bytes))); \
-    LANES_INLINE name sum_of_##name(name a, name b) { return a + b; } \
-    LANES_INLINE name larger_of_##name(name a, name b) { LARGER(a, b) }
+    LANES_INLINE name sum_of_##name(name a, name b) { return a + b; }
+
+/* Element by element a where it is larger, else b. */
+#define DEFINE_LARGER(name) \
+    LANES_INLINE name larger_of_##name(name a, name b) { \
+        const __typeof__(a > b) a_wins = a > b; \
+        return (name)((a_wins & (__typeof__(a > b))a) | (~a_wins & (__typeof__(a > b))b)); \
+    }
+/* The same by one instruction, which GCC does not see in a comparison of vectors. */
+#define DEFINE_MAXIMUM(name, type, maximum) \
+    LANES_INLINE name larger_of_##name(name a, name b) { \
+        return (name)maximum((type)a, (type)b); \
+    }
 
 /* One value of all lanes, by a tree of halves; a half is a vector of its own, for a shuffle within
  * one is slower. */
@@ -98,12 +107,47 @@
             v.part[r] = (register_##suffix)((numbers_##suffix)v.part[r] & (number < (integer)n)); \
         } \
         return v; \
-    } \
-    DEFINE_TREE(sum_lanes, sum, suffix, real, SUM_OF_TWO) \
-    DEFINE_TREE(max_lanes, larger, suffix, real, LARGER_OF_TWO)
+    }
 
 DEFINE_VECTORS(f32, float, int32_t)
 DEFINE_VECTORS(f64, double, int64_t)
+
+/* Where the level has such an instruction for a vector of this size. A NaN in either is passed over or
+ * kept by it as by the comparison, and of two zeros it takes b, too. */
+#if defined(__AVX512F__)
+DEFINE_MAXIMUM(register_f32, __m512, _mm512_max_ps)
+DEFINE_MAXIMUM(register_f64, __m512d, _mm512_max_pd)
+#elif defined(__AVX2__)
+DEFINE_MAXIMUM(register_f32, __m256, _mm256_max_ps)
+DEFINE_MAXIMUM(register_f64, __m256d, _mm256_max_pd)
+#elif defined(__SSE2__)
+DEFINE_MAXIMUM(register_f32, __m128, _mm_max_ps)
+DEFINE_MAXIMUM(register_f64, __m128d, _mm_max_pd)
+#else
+DEFINE_LARGER(register_f32)
+DEFINE_LARGER(register_f64)
+#endif
+#if defined(__AVX2__)
+DEFINE_MAXIMUM(eight_f32, __m256, _mm256_max_ps)
+DEFINE_MAXIMUM(four_f64, __m256d, _mm256_max_pd)
+#else
+DEFINE_LARGER(eight_f32)
+DEFINE_LARGER(four_f64)
+#endif
+#if defined(__SSE2__)
+DEFINE_MAXIMUM(four_f32, __m128, _mm_max_ps)
+DEFINE_MAXIMUM(two_f64, __m128d, _mm_max_pd)
+#else
+DEFINE_LARGER(four_f32)
+DEFINE_LARGER(two_f64)
+#endif
+DEFINE_LARGER(two_f32)
+DEFINE_LARGER(eight_f64)
+
+DEFINE_TREE(sum_lanes, sum, f32, float, SUM_OF_TWO)
+DEFINE_TREE(sum_lanes, sum, f64, double, SUM_OF_TWO)
+DEFINE_TREE(max_lanes, larger, f32, float, LARGER_OF_TWO)
+DEFINE_TREE(max_lanes, larger, f64, double, LARGER_OF_TWO)
 
 /* Before a loop whose arrays are either the same or apart, so that no element depends on another:
  * without it the compiler tests for overlap and runs element by element in place. */
