@@ -62,6 +62,7 @@ cdef enum:
     BY_ROWS
     BY_COLUMNS
     BY_UNITS
+    BY_BANDS                    # this step and the next, of one weight
     BY_PIECES
     BY_ONE
     BY_CALLER                   # on the caller's thread, while all others wait

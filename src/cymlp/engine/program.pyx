@@ -37,8 +37,8 @@ _OPS = {
     "average": AVERAGE,
 }
 
-_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "pieces": BY_PIECES,
-           "once": BY_ONE, "caller": BY_CALLER}
+_SPLITS = {"rows": BY_ROWS, "columns": BY_COLUMNS, "units": BY_UNITS, "bands": BY_BANDS,
+           "pieces": BY_PIECES, "once": BY_ONE, "caller": BY_CALLER}
 
 _METRICS = {"accuracy": ACCURACY, "binary_accuracy": ACCURACY_BINARY,
             "absolute_error": ABSOLUTE_ERROR}

@@ -6,5 +6,8 @@ cdef void by_rows(
     const step_t *s, call_t *c, batch_t *b, Py_ssize_t row, Py_ssize_t rows) noexcept nogil
 cdef void by_panels(
     const step_t *s, call_t *c, batch_t *b, int thread, int threads) noexcept nogil
+cdef void by_bands(
+    const step_t *s, const step_t *change, call_t *c, batch_t *b, int thread,
+    int threads) noexcept nogil
 cdef void by_units(
     const step_t *s, call_t *c, batch_t *b, int thread, int threads) noexcept nogil

@@ -396,3 +396,26 @@ cdef void by_panels(
         dense_forward(s, c, b, 0, b.piece_rows, begin, end)
     else:
         dense_backward_input(s, c, b, 0, b.piece_rows, begin, end)
+
+
+cdef void by_bands(
+    const step_t *s, const step_t *change, call_t *c, batch_t *b, int thread, int threads,
+) noexcept nogil:
+    """A gradient by a layer's input and the update of its weight, some inputs after the others.
+
+    Of each band the gradient comes first, which needs the weight as it was.
+    """
+    cdef Py_ssize_t full = PANEL_BYTES // c.item, most = UNITS_HIGH * UNIT_INPUTS // full
+    cdef Py_ssize_t inputs = panels_of(s.inputs, c.item), outputs = panels_of(s.outputs, c.item)
+    cdef Py_ssize_t begin = inputs * thread // threads, share = inputs * (thread + 1) // threads
+    cdef Py_ssize_t end, height, panel, width
+    while begin < share:
+        end = min(begin + most, share)
+        height = min(end * full, s.inputs) - begin * full
+        dense_backward_input(s, c, b, 0, b.piece_rows, begin, end)
+        panel = 0
+        while panel < outputs:
+            width = min(outputs - panel, <Py_ssize_t>UNITS_NARROW * UNIT_PANELS)
+            dense_update(change, c, b, begin * full, height, panel, width)
+            panel += width
+        begin = end

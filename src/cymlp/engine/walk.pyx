@@ -7,11 +7,11 @@ from libc.time cimport time_t
 
 from cymlp.engine.binding cimport common_kernels, typed_kernels
 from cymlp.engine.call cimport (
-    BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT, DENSE_FORWARD,
-    MAX_HYPER, ROW_BLOCK, batch_t, call_t, locate, step_t)
+    BY_BANDS, BY_CALLER, BY_COLUMNS, BY_ONE, BY_PIECES, BY_UNITS, DENSE_BACKWARD_INPUT,
+    DENSE_FORWARD, MAX_HYPER, ROW_BLOCK, batch_t, call_t, locate, step_t)
 from cymlp.engine.layer_steps cimport by_columns
 from cymlp.engine.outside cimport enter_python, leave_python, python_step
-from cymlp.engine.steps cimport by_panels, by_rows, by_units, reduce
+from cymlp.engine.steps cimport by_bands, by_panels, by_rows, by_units, reduce
 from cymlp.engine.threads cimport team_barrier
 from cymlp.engine.update_steps cimport by_pieces, updates_done
 from cymlp.engine.updates cimport add_gradients
@@ -80,20 +80,21 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
     cdef bint few = are_few(c, b.piece_rows, threads)
     cdef Py_ssize_t row = b.piece_rows * thread // threads
     cdef Py_ssize_t rows = b.piece_rows * (thread + 1) // threads - row
-    cdef const step_t *s
+    cdef const step_t *s = c.steps
     cdef bint panels, before = False
-    cdef int i
     locate(c, b)
-    for i in range(c.step_count):
-        s = &c.steps[i]
+    while s < c.steps + c.step_count:
         # With few rows, what goes into a product and what comes out is of several threads; all
         # else a thread does to its own rows, as where there are many.
         panels = few and (s.op == DENSE_FORWARD or s.op == DENSE_BACKWARD_INPUT)
         if s.wait or panels or before:
             team_barrier(threads)
-        before = panels
+        before = panels or s.split == BY_BANDS
         if s.split == BY_UNITS:
             by_units(s, c, b, thread, threads)
+        elif s.split == BY_BANDS:
+            by_bands(s, s + 1, c, b, thread, threads)
+            s += 1
         elif s.split == BY_ONE:
             if thread == 0 and not b.apart:
                 reduce(s, c, b)
@@ -112,6 +113,7 @@ cdef void run_piece(call_t *c, batch_t *b, int thread, int threads) noexcept nog
             by_panels(s, c, b, thread, threads)
         elif rows > 0:
             by_rows(s, c, b, row, rows)
+        s += 1
 
 
 cdef double weight_sum(call_t *c, batch_t *b) noexcept nogil:

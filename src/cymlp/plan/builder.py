@@ -9,6 +9,7 @@ import numpy as np
 from ..layers import Activation, CustomActivation
 from ..layers.shapes import declared_parameters, output_width, walk
 from ..update import as_update
+from .bands import update_in_bands
 from .form import ALIGNMENT, Buffer, Parameter, Plan, Step, round_up
 from .lowering import Flow, activation_row, lower_layers
 from .turning import LEAST_ROWS, turn_narrow
@@ -330,6 +331,9 @@ class _Builder:
         self.steps += self.updates
         if self.flat and self.kind == "train":
             add_update_steps(self, self.update, self.flat)
+        elif self.kind == "train":
+            arena = self.parameter_bytes * (1 + len(self.states))
+            self.steps = update_in_bands(self.steps, self.batch, arena, self.dtype.itemsize)
 
     def row_metric(self, attributes, columns, x, target) -> None:
         """The loss's metric of every row; of rates it is that of the output as predicted."""

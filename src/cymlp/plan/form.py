@@ -72,9 +72,10 @@ class Step:
     """One call of a kernel.
 
     `operands` names a buffer or parameter for each role; `split` says how threads share the work:
-    "rows" of the chunk, "columns", "units" (pieces of the
-    parameters that a layer updates), "pieces" (those of all parameters) or "once"; where `wait` is
-    true, every thread waits for all others before it begins.
+    "rows" of the chunk, "columns", "units" (pieces of the parameters that a layer updates),
+    "bands" (of a weight's inputs, of which the step and the one behind it are done together),
+    "pieces" (those of all parameters) or "once"; where `wait` is true, every thread waits for all
+    others before it begins.
     """
 
     op: str
