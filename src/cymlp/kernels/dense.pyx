@@ -51,7 +51,7 @@ cdef inline void rows_product(
     SPARSE_BYTES, or is NULL: nothing is left out. If nothing is, and `packed` is not NULL, the rows
     are copied together there first.
     """
-    cdef Py_ssize_t full = columns_of(c), done
+    cdef Py_ssize_t full = columns_of(c)
     cdef double share
     if lists != NULL and large_enough(rows, columns, k, c):
         share = share_of_rows(rows, k, a, lda, True)
@@ -63,12 +63,8 @@ cdef inline void rows_product(
     if packed != NULL:
         pack(rows, k, packed, a, lda, 1)
     else:
-        done = few_columns(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
-        rows -= done
-        a += done * lda
-        c += done * ldc
-        if gate != NULL:
-            gate += done * ldg
+        columns = few_columns(rows, columns, k, a, lda, b, b_panel, c, ldc, accumulate, bias, relu,
+                              gate, ldg, later)
     product(rows, columns, k, a if packed == NULL else <const real *>packed, lda,
             BY_ROWS if packed == NULL else PACKED, b, full, b_panel, c, ldc, full, accumulate,
             bias, relu, gate, ldg, later)
@@ -301,7 +297,7 @@ cdef inline bint turning_pays(
     """
     cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real), whole = VEC_BYTES // NARROW_BYTES
     cdef Py_ssize_t vectors = inputs // lanes, straight = 1, turned
-    if vectors == 0 or outputs >= columns_of(unused):
+    if vectors == 0 or outputs == 0 or outputs >= columns_of(unused):
         return False
     if outputs * whole > lanes:
         straight = (outputs + lanes - 1) // lanes * whole
@@ -332,6 +328,18 @@ cdef void turned_gradient(
     turn_rows(dweight, full, scratch, inputs, full, inputs)
 
 
+cdef inline double part_left(
+    const real *x, Py_ssize_t ldx, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
+    bint waits,
+) noexcept nogil:
+    """The share of a gradient's turns that is left without the zeros of x; 1 if that doesn't pay."""
+    cdef double share
+    if not large_enough(inputs, outputs, rows, x):
+        return 1.0
+    share = share_of_columns(inputs, rows, x, ldx)
+    return share if leaving_pays(share, inputs, outputs, rows, True, waits, x) else 1.0
+
+
 cdef inline bint sparse_gradient(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
@@ -342,11 +350,8 @@ cdef inline bint sparse_gradient(
     Returns whether it did. The block is turned first, into `scratch`.
     """
     cdef Py_ssize_t full = columns_of(dweight), beside = (rows + full - 1) // full * full
-    cdef double share
-    if not large_enough(inputs, outputs, rows, dweight):
-        return False
-    share = share_of_columns(inputs, rows, x, ldx)
-    if not leaving_pays(share, inputs, outputs, rows, True, far and rows < WAITING_ROWS, dweight):
+    cdef double share = part_left(x, ldx, inputs, outputs, rows, far and rows < WAITING_ROWS)
+    if share == 1.0:
         return False
     soon_sooner(later, share)
     turn_rows(scratch, beside, x, ldx, rows, inputs)
@@ -356,35 +361,16 @@ cdef inline bint sparse_gradient(
     return True
 
 
-cdef void dense_backward_weight(
+cdef void straight_gradient(
     real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
     Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
     real *scratch, const real *later, Py_ssize_t later_panel, Py_ssize_t second, Py_ssize_t third,
+    turn_t *lists,
 ) noexcept nogil:
-    """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for a part of a weight.
-
-    With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
-    blocks give the same bits. `scratch` holds SPARSE_BYTES, then ROW_BLOCK rows of these inputs, up
-    to whole panels: walking down a few columns of x misses every near cache where rows are long, so
-    they are copied together first, and the next ones are brought near meanwhile.
-    Where outputs are few, most of it is done the other way round.
-    What is worked on `later`, this part of another array in panels and of two more, `second` and
-    `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
-    """
+    """What `dense_backward_weight` does, as inputs by outputs."""
     cdef Py_ssize_t full = columns_of(dweight), begin = 0, k, left
-    cdef Py_ssize_t whole = inputs // full * full
-    cdef turn_t *lists = <turn_t *>scratch
     cdef soon_t soon
     cdef bint apart
-    scratch = behind_lists(scratch)
-    if (turning_pays(whole, outputs, rows, accumulate, dweight)
-            and min(rows, ROW_BLOCK) * ldx * <Py_ssize_t>sizeof(real) < FAR_BYTES):
-        turned_gradient(dweight, x, ldx, dz, ldz, whole, outputs, rows, accumulate, scratch)
-        if whole == inputs:
-            return
-        dweight += whole * full
-        x += whole
-        inputs -= whole
     while begin < rows or begin == 0:
         k = min(rows - begin, ROW_BLOCK)
         left = min(rows - begin - k, ROW_BLOCK)
@@ -405,6 +391,41 @@ cdef void dense_backward_weight(
                     PACKED if apart else BY_COLUMNS, dz + begin * ldz, ldz, full, dweight, full,
                     dweight_panel, accumulate or begin > 0, NULL, False, NULL, 0, &soon)
         begin += ROW_BLOCK
+
+
+cdef void dense_backward_weight(
+    real *dweight, Py_ssize_t dweight_panel, const real *x, Py_ssize_t ldx, const real *dz,
+    Py_ssize_t ldz, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows, bint accumulate,
+    real *scratch, const real *later, Py_ssize_t later_panel, Py_ssize_t second, Py_ssize_t third,
+) noexcept nogil:
+    """dweight (+)= x^T (inputs, rows) . dz (rows, outputs) for a part of a weight.
+
+    With `accumulate` the sums are added to what is there: batches that come in pieces of whole row
+    blocks give the same bits. `scratch` holds SPARSE_BYTES, then ROW_BLOCK rows of these inputs, up
+    to whole panels: walking down a few columns of x misses every near cache where rows are long, so
+    they are copied together first, and the next ones are brought near meanwhile.
+    Where a last panel has few outputs, most of it is done the other way round.
+    What is worked on `later`, this part of another array in panels and of two more, `second` and
+    `third` elements further (0: none), is brought near meanwhile; NULL: nothing is.
+    """
+    cdef Py_ssize_t full = columns_of(dweight), whole = inputs // full * full
+    cdef Py_ssize_t few = outputs % full, beside = outputs - few, block = min(rows, ROW_BLOCK)
+    cdef turn_t *lists = <turn_t *>scratch
+    cdef real *last = dweight + beside // full * dweight_panel
+    scratch = behind_lists(scratch)
+    if (turning_pays(whole, few, rows, accumulate, dweight)
+            and block * ldx * <Py_ssize_t>sizeof(real) < FAR_BYTES
+            and part_left(x, ldx, inputs, outputs, block,
+                          later != NULL and block < WAITING_ROWS) == 1.0):
+        turned_gradient(last, x, ldx, dz + beside, ldz, whole, few, rows, accumulate, scratch)
+        if whole < inputs:
+            straight_gradient(last + whole * full, dweight_panel, x + whole, ldx, dz + beside, ldz,
+                              inputs - whole, few, rows, accumulate, scratch,
+                              <const real *>NULL, 0, 0, 0, lists)
+        outputs = beside
+    if outputs > 0:
+        straight_gradient(dweight, dweight_panel, x, ldx, dz, ldz, inputs, outputs, rows,
+                          accumulate, scratch, later, later_panel, second, third, lists)
 
 
 cdef void dense_backward_bias(

@@ -46,6 +46,8 @@ cdef extern from "gemm_tile.h" nogil:
                       bint relu) noexcept
 
 cdef extern from "gemm_few.h" nogil:
+    enum:
+        FEW_BESIDE
     Py_ssize_t gemm_few_f32(
         Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const float *a, Py_ssize_t lda,
         const float *b, float *c, Py_ssize_t ldc, bint accumulate, const float *bias, bint relu,
@@ -125,16 +127,34 @@ cdef inline void product(
 
 cdef inline Py_ssize_t few_columns(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
-    const real *b, real *c, Py_ssize_t ldc, bint accumulate, const real *bias, bint relu,
-    const real *gate, Py_ssize_t ldg,
+    const real *b, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, bint accumulate, const real *bias,
+    bint relu, const real *gate, Py_ssize_t ldg, soon_t *later,
 ) noexcept nogil:
-    """The first rows of a product of so few columns that there is a better way; how many it did."""
-    if columns >= columns_of(c):
-        return 0
+    """A last panel's columns, if they are so few that there is a better way; how many are left.
+
+    Its last rows, which make no block, are done as ever.
+    """
+    cdef Py_ssize_t full = columns_of(c), left = columns // full * full, done
+    columns -= left
+    if left and columns > FEW_BESIDE:
+        return left + columns
+    b += left // full * b_panel
+    c += left
+    if bias != NULL:
+        bias += left
+    if gate != NULL:
+        gate += left
     if real is float:
-        return gemm_few_f32(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
+        done = gemm_few_f32(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
     else:
-        return gemm_few_f64(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
+        done = gemm_few_f64(rows, columns, k, a, lda, b, c, ldc, accumulate, bias, relu, gate, ldg)
+    if done == 0:
+        return left + columns
+    if done < rows:
+        product(rows - done, columns, k, a + done * lda, lda, BY_ROWS, b, full, b_panel,
+                c + done * ldc, ldc, full, accumulate, bias, relu,
+                NULL if gate == NULL else gate + done * ldg, ldg, later)
+    return left
 
 
 cdef inline soon_t soon_panels(

@@ -1,4 +1,5 @@
-/* Products of few columns: a classifier's last layer, a regression's one output.
+/* Products of few columns: a classifier's last layer, a regression's one output, and the last columns of
+   widths such as 20, 50 and 100.
 
    A tile of one vector is bounded by its left operand, of which every element is loaded on its own
    and meets one register that is half empty. Here a register holds a column of as many rows as it
@@ -105,7 +106,9 @@
     case 2 * (C) + 1: few_##S(1, C, k, a, lda, b, sums); break;                                    \
     case 2 * (C) + 2: few_##S(2, C, k, a, lda, b, sums); break;
 
-/* Measured on Zen 5; fewer registers (AVX2) hold fewer columns. */
+/* Measured on Zen 5; fewer registers (AVX2) hold fewer columns. Beside whole panels, whose tiles are
+   wider, more than FEW_BESIDE take as long in a tile. */
+#define FEW_BESIDE 8
 #if VEC_BYTES == 64
 #define FEW_VARIANTS_f32 FEW_CASE(f32, 1) FEW_CASE(f32, 2) FEW_CASE(f32, 3) FEW_CASE(f32, 4)       \
     FEW_CASE(f32, 5) FEW_CASE(f32, 6) FEW_CASE(f32, 7) FEW_CASE(f32, 8) FEW_CASE(f32, 9)           \
