@@ -1,5 +1,5 @@
-/* Products of few columns: a classifier's last layer, a regression's one output, and the last columns of
-   widths such as 20, 50 and 100.
+/* Products of few columns: a classifier's last layer, a regression's one output, and the last columns
+   of widths such as 20, 50 and 100.
 
    A tile of one vector is bounded by its left operand, of which every element is loaded on its own
    and meets one register that is half empty. Here a register holds a column of as many rows as it
