@@ -62,7 +62,7 @@ cdef inline void rows_product(
             return
     if packed != NULL:
         pack(rows, k, packed, a, lda, 1)
-    else:
+    elif columns < PACK_PANELS * full:      # beside more of them a few columns hardly count
         columns = few_columns(rows, columns, k, a, lda, b, b_panel, c, ldc, accumulate, bias, relu,
                               gate, ldg, later)
     product(rows, columns, k, a if packed == NULL else <const real *>packed, lda,
