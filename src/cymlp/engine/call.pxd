@@ -90,7 +90,8 @@ cdef enum:
     MAX_HYPER = 16
     MAX_STATES = 3
     MAX_GROUPS = 8              # of parameters with hyperparameters of their own (update.py)
-    # What the dense kernels' scratch memory is made of (kernels/dense.pyx, sparse.pxd, cache.h).
+    # What the dense kernels' scratch memory is made of (in kernels/: dense.pyx, transpose.pxd,
+    # sparse.pxd, cache.h).
     FEATURE_BLOCK = 512
     ROW_BLOCK = 128
     NEAR_MOST = 512 << 10

@@ -15,7 +15,8 @@ from cymlp.kernels.single_row cimport one_by_one, single_row, sparse_row
 from cymlp.kernels.sparse cimport (
     SPARSE_BYTES, WAITING_ROWS, large_enough, leaving_pays, share_of_columns, share_of_rows,
     sparse_finite_f32, sparse_finite_f64, sparse_product, turn_t)
-from cymlp.kernels.transpose cimport BLOCK_F32, BLOCK_F64, transpose_4, transpose_block
+from cymlp.kernels.transpose cimport (
+    BLOCK_F32, BLOCK_F64, pack_transposed, transpose_4, transpose_block, transposed_panel)
 
 cdef extern from "sums.h" nogil:
     void column_sums_f32(Py_ssize_t rows, Py_ssize_t vectors, const float *x, Py_ssize_t ldx,
@@ -29,7 +30,6 @@ cdef enum:
     PACK_ROWS = 96
     GROUP_PANELS = 16       # of transposed weights that are packed at a time
     TURNING = 16            # what it costs to turn a row of a panel, in multiply-adds
-    SKEW_ROWS = 5           # as panels whole pages apart share their places in the first cache
     FEW_ROWS = 256          # for no more than these it is half as many, and the next ones come near
     FAR_WEIGHT_BYTES = 2 << 20  # hardly a second cache holds a weight of this size
 
@@ -171,54 +171,6 @@ cdef void dense_turned(
         first += count
         weight += full * inputs
         out += full * ldo
-
-
-cdef inline void transpose_panel(
-    real *out, const real *weight, Py_ssize_t count,
-) noexcept nogil:
-    """out (a panel's columns, a panel) = the transpose of `count` rows of a panel of a weight.
-
-    What is missing to a whole panel becomes zero.
-    """
-    cdef Py_ssize_t full = columns_of(out)
-    cdef Py_ssize_t size = BLOCK_F32 if real is float else BLOCK_F64
-    cdef Py_ssize_t input = 0, i
-    while input + size <= count:
-        for i in range(full // size):
-            transpose_block(out + i * size * full + input, full, weight + input * full + i * size,
-                            full)
-        input += size
-    while input + 4 <= count:
-        for i in range(full // 4):
-            transpose_4(out + 4 * i * full + input, full, weight + input * full + 4 * i, full)
-        input += 4
-    while input < full:
-        for i in range(full):
-            out[i * full + input] = weight[input * full + i] if input < count else 0
-        input += 1
-
-
-cdef inline Py_ssize_t transposed_panel(real *unused, Py_ssize_t outputs) noexcept nogil:
-    """The elements from panel to panel of so many outputs, with whole panels both ways."""
-    cdef Py_ssize_t full = columns_of(unused)
-    return ((outputs + full - 1) // full * full + SKEW_ROWS) * full
-
-
-cdef inline void pack_transposed(
-    real *packed, const real *weight, Py_ssize_t inputs, Py_ssize_t count, Py_ssize_t outputs,
-) noexcept nogil:
-    """packed (panels of inputs, outputs, a panel) = the transpose of `count` rows of a weight.
-
-    The weight, of `inputs` rows, is read as it lies in memory: its padding is taken along with its
-    last columns, and `packed` has room for whole panels both ways and SKEW_ROWS in each.
-    """
-    cdef Py_ssize_t full = columns_of(packed), apart = transposed_panel(packed, outputs)
-    cdef Py_ssize_t panel, i
-    for panel in range((outputs + full - 1) // full):
-        for i in range((count + full - 1) // full):
-            transpose_panel(packed + i * apart + panel * full * full,
-                            weight + (panel * inputs + i * full) * full,
-                            min(count - i * full, full))
 
 
 cdef inline void transposed_product(
