@@ -2,7 +2,8 @@
 
 Which way is taken changes no bit, for all that is left out are terms of zero.
 """
-from cymlp.kernels.gemm cimport VEC_BYTES, columns_of, near_bytes, soon_t, tiles_of
+from cymlp.kernels.gemm cimport (
+    FEW_BESIDE, VEC_BYTES, columns_of, near_bytes, soon_t, tiles_of)
 from cymlp.kernels.real cimport real
 
 cdef extern from "gemm_sparse.h" nogil:
@@ -114,12 +115,13 @@ cdef inline bint leaving_pays(
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef double whole = <double>(columns + lanes - 1) / <double>lanes
     cdef double left = share * max(whole, <double>(CHAINS // PAIR)) + LIST_COST
+    cdef bint few = columns > full and 0 < columns % full <= FEW_BESIDE
     left += <double>(SECTION_COST * groups) / <double>section + 2 * whole / <double>rows
     if turned:
         left += TURN_COST
     if waits:
         left += whole / 4
-    return left < 0.95 * whole
+    return left < 0.95 * (whole - 0.5 if few else whole)    # few last ones cost half a register
 
 
 cdef inline void sparse_part(
