@@ -41,14 +41,14 @@ def test_a_large_weight_with_few_rows():
     assert updates == ["1.weight", "2.weight", "0.weight"], "each of them once"
 
 
-@pytest.mark.parametrize("net", [
-    network(optimizer="sgd"),                                       # 6 MB, which a cache holds
-    network([Dense(400, "relu"), Dense(9000, "relu"), Dense(3)]),   # too few inputs for bands
-    network([Dense(12000, "relu"), Dense(30, "relu"), Dense(3)]),   # a small weight
-    network(update=cymlp.Update(clip_norm=1.0)),                    # after all gradients
+@pytest.mark.parametrize("settings", [
+    {"optimizer": "sgd"},                                                   # a cache holds it
+    {"layers": [Dense(400, "relu"), Dense(9000, "relu"), Dense(3)]},        # too few inputs
+    {"layers": [Dense(12000, "relu"), Dense(30, "relu"), Dense(3)]},        # a small weight
+    {"update": cymlp.Update(clip_norm=1.0)},                                # after all gradients
 ], ids=["cached", "low", "small", "clipped"])
-def test_where_nothing_is_gained(net):
-    assert in_bands(net) == []
+def test_where_nothing_is_gained(settings):
+    assert in_bands(network(**settings)) == []
 
 
 def test_a_user_s_function_that_fails_finds_nothing_changed():

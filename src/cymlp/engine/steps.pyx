@@ -401,7 +401,7 @@ cdef void by_panels(
 cdef void by_bands(
     const step_t *s, const step_t *change, call_t *c, batch_t *b, int thread, int threads,
 ) noexcept nogil:
-    """A gradient by a layer's input and the update of its weight, some inputs after the others.
+    """A gradient by a layer's input and the `change` of its weight, some inputs after the others.
 
     Of each band the gradient comes first, which needs the weight as it was.
     """

@@ -284,7 +284,7 @@ cdef inline double part_left(
     const real *x, Py_ssize_t ldx, Py_ssize_t inputs, Py_ssize_t outputs, Py_ssize_t rows,
     bint waits,
 ) noexcept nogil:
-    """The share of a gradient's turns that is left without the zeros of x; 1 if that doesn't pay."""
+    """The share of a gradient's turns that is left without zeros of x; 1 if that doesn't pay."""
     cdef double share
     if not large_enough(inputs, outputs, rows, x):
         return 1.0

@@ -47,7 +47,8 @@ cdef extern from "gemm_tile.h" nogil:
 
 cdef extern from "gemm_few.h" nogil:
     enum:
-        FEW_BESIDE
+        FEW_BESIDE_f32
+        FEW_BESIDE_f64
     Py_ssize_t gemm_few_f32(
         Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const float *a, Py_ssize_t lda,
         const float *b, float *c, Py_ssize_t ldc, bint accumulate, const float *bias, bint relu,
@@ -125,6 +126,13 @@ cdef inline void product(
             gemm_blank_f64(rows, vectors, out, ldc)
 
 
+cdef inline bint few_beside(Py_ssize_t columns, real *unused) noexcept nogil:
+    """Whether a product's last columns are few, beside whole panels."""
+    cdef Py_ssize_t full = columns_of(unused)
+    cdef Py_ssize_t most = FEW_BESIDE_f32 if real is float else FEW_BESIDE_f64
+    return columns > full and 0 < columns % full <= most
+
+
 cdef inline Py_ssize_t few_columns(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t k, const real *a, Py_ssize_t lda,
     const real *b, Py_ssize_t b_panel, real *c, Py_ssize_t ldc, bint accumulate, const real *bias,
@@ -135,9 +143,9 @@ cdef inline Py_ssize_t few_columns(
     Its last rows, which make no block, are done as ever.
     """
     cdef Py_ssize_t full = columns_of(c), left = columns // full * full, done
+    if left and not few_beside(columns, c):
+        return columns
     columns -= left
-    if left and columns > FEW_BESIDE:
-        return left + columns
     b += left // full * b_panel
     c += left
     if bias != NULL:

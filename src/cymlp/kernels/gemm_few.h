@@ -1,4 +1,4 @@
-/* Products of few columns: a classifier's last layer, a regression's one output, and the last columns
+/* Products of few columns: a classifier's last layer, a regression's one output, the last columns
    of widths such as 20, 50 and 100.
 
    A tile of one vector is bounded by its left operand, of which every element is loaded on its own
@@ -106,19 +106,24 @@
     case 2 * (C) + 1: few_##S(1, C, k, a, lda, b, sums); break;                                    \
     case 2 * (C) + 2: few_##S(2, C, k, a, lda, b, sums); break;
 
-/* Measured on Zen 5; fewer registers (AVX2) hold fewer columns. Beside whole panels, whose tiles are
-   wider, more than FEW_BESIDE take as long in a tile. */
-#define FEW_BESIDE 8
+/* Measured on Zen 5; fewer registers (AVX2) hold fewer columns. Beside whole panels, whose tiles
+   are wider, more than FEW_BESIDE columns take as long in a tile. */
 #if VEC_BYTES == 64
+#define FEW_BESIDE_f32 8
+#define FEW_BESIDE_f64 4
 #define FEW_VARIANTS_f32 FEW_CASE(f32, 1) FEW_CASE(f32, 2) FEW_CASE(f32, 3) FEW_CASE(f32, 4)       \
     FEW_CASE(f32, 5) FEW_CASE(f32, 6) FEW_CASE(f32, 7) FEW_CASE(f32, 8) FEW_CASE(f32, 9)           \
     FEW_CASE(f32, 10)
 #define FEW_VARIANTS_f64 FEW_CASE(f64, 1) FEW_CASE(f64, 2) FEW_CASE(f64, 3) FEW_CASE(f64, 4)
 #elif VEC_BYTES == 32
+#define FEW_BESIDE_f32 5
+#define FEW_BESIDE_f64 2
 #define FEW_VARIANTS_f32 FEW_CASE(f32, 1) FEW_CASE(f32, 2) FEW_CASE(f32, 3) FEW_CASE(f32, 4)       \
     FEW_CASE(f32, 5)
 #define FEW_VARIANTS_f64 FEW_CASE(f64, 1) FEW_CASE(f64, 2)
 #else /* of narrower registers it was not tried */
+#define FEW_BESIDE_f32 0
+#define FEW_BESIDE_f64 0
 #define FEW_VARIANTS_f32
 #define FEW_VARIANTS_f64
 #endif

@@ -3,7 +3,7 @@
 Which way is taken changes no bit, for all that is left out are terms of zero.
 """
 from cymlp.kernels.gemm cimport (
-    FEW_BESIDE, VEC_BYTES, columns_of, near_bytes, soon_t, tiles_of)
+    VEC_BYTES, columns_of, few_beside, near_bytes, soon_t, tiles_of)
 from cymlp.kernels.real cimport real
 
 cdef extern from "gemm_sparse.h" nogil:
@@ -107,21 +107,22 @@ cdef inline bint leaving_pays(
 
     Counted in multiply-adds of a register for each element of the left operand: those of the turns
     that are left (in few registers they wait for each other), their places in lists, to begin and
-    end the sections, to look at the right operand, and to turn the left one. Where it `waits` for
-    memory, it matters less what is done meanwhile.
+    end the sections, to look at the right operand, and to turn the left one. Otherwise the last
+    columns cost half a register where they are few. Where it `waits` for memory, it matters less
+    what is done meanwhile.
     """
     cdef Py_ssize_t lanes = VEC_BYTES // <Py_ssize_t>sizeof(real)
     cdef Py_ssize_t full = columns_of(unused), panels = (columns + full - 1) // full
     cdef Py_ssize_t groups = tiles_of(panels, SPARSE_PANELS), section = section_for(panels, k)
     cdef double whole = <double>(columns + lanes - 1) / <double>lanes
     cdef double left = share * max(whole, <double>(CHAINS // PAIR)) + LIST_COST
-    cdef bint few = columns > full and 0 < columns % full <= FEW_BESIDE
+    cdef double plain = whole - 0.5 if few_beside(columns, unused) else whole
     left += <double>(SECTION_COST * groups) / <double>section + 2 * whole / <double>rows
     if turned:
         left += TURN_COST
     if waits:
         left += whole / 4
-    return left < 0.95 * (whole - 0.5 if few else whole)    # few last ones cost half a register
+    return left < 0.95 * plain
 
 
 cdef inline void sparse_part(

@@ -14,8 +14,8 @@ from .form import Step
 __all__ = ["update_in_bands"]
 
 MOST_ROWS = 32              # with more, other work hides the way to the memory
-LEAST_ARENA = 16 << 20      # bytes of parameters and states, of which a cache may hold less
-LEAST_WEIGHT = 2 << 20      # bytes; a smaller one is still near
+LEAST_ARENA = 16 << 20      # bytes of parameters and states: FAR_ARENA in engine/runtime.pyx
+LEAST_WEIGHT = 2 << 20      # bytes: FAR_WEIGHT_BYTES in kernels/dense.pyx; a smaller one is near
 LEAST_INPUTS = 512          # enough for threads to have equal shares
 
 
