@@ -1,4 +1,7 @@
-"""Builds the extension modules: the engine once, every kernel once per instruction-set level.
+"""Builds the compiled modules: the engine once, the kernels once per instruction-set level.
+
+The modules of the engine, and those of a level, are linked into one shared object each, from which
+cymlp.bundle loads them.
 
 Environment variables read here:
 
@@ -8,24 +11,29 @@ CYMLP_LEVELS=a,b    build only these levels of the kernels (for development; def
 CC                  the C compiler, as always
 """
 
-import copy
 import hashlib
 import os
 import re
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 SOURCE = Path("src")
 PACKAGE = SOURCE / "cymlp"
 KERNELS = PACKAGE / "kernels"
+ENGINE = PACKAGE / "engine"
 GENERATED_C = Path("build", "cython")
+# Where cymlp.bundle looks for the shared objects.
+LIBRARIES = "cymlp.libraries"
+ENGINE_LIBRARY = f"{LIBRARIES}.engine"
 
 # Instruction-set levels of each machine, with the flags that the compiler needs for them.
 # -mprefer-vector-width: without it both compilers use 256-bit registers on AVX-512 too.
@@ -41,11 +49,13 @@ LEVELS = {
 # which level the processor has.
 CPU_MODULE = KERNELS / "cpu.pyx"
 # The one module that may know OpenMP.
-THREADS_MODULE = PACKAGE / "engine" / "threads.pyx"
+OPENMP_MODULE = "threads"
 
-# Modules of the engine that every call passes. The others are glue: -O3 makes it larger by half.
+# Modules of the engine that every call passes. They come first in its shared object, side by side;
+# with functions that begin at a cache line, what stands before them matters less to their time.
 SHORT_WAY = {"gate", "memory", "runtime", "running", "short_way", "sources", "steps", "threads",
              "walk"}
+SHORT_WAY_FLAGS = ["-falign-functions=64"]
 # And those that the functions on arrays pass: -O3 gains nothing over -O2.
 ON_ARRAYS = {"calls", "operands"}
 # Of a memset GCC makes `rep stos`, which takes longer to begin than a layer of a single row.
@@ -121,46 +131,48 @@ def link_flags():
     return ["-Wl,-s"] if sys.platform == "linux" else []
 
 
-def module_name(path, level=None):
-    """The dotted name of a .pyx file, for a kernel with its level before the last part."""
-    parts = list(path.relative_to(SOURCE).with_suffix("").parts)
-    if level:
-        parts.insert(-1, level)
-    return ".".join(parts)
+def module_name(path):
+    """The dotted name of a .pyx file."""
+    return ".".join(path.relative_to(SOURCE).with_suffix("").parts)
 
 
-def headers_of(path):
-    """Everything beside a module, or among the kernels, whose change must rebuild it."""
-    folders = {path.parent, KERNELS}
+def headers_of(paths):
+    """Everything beside some modules, or among the kernels, whose change must rebuild them."""
+    folders = {KERNELS, *(path.parent for path in paths)}
     found = [p for folder in folders for pattern in ("*.h", "*.pxd") for p in folder.glob(pattern)]
     return sorted(map(str, found)) + ["setup.py"]
 
 
-def include_dirs(path):
-    folders = [str(path.parent), str(KERNELS)]
-    if re.search(r"^\s*(cimport numpy|from numpy cimport)", path.read_text(), re.MULTILINE):
+def include_dirs(paths):
+    folders = {str(KERNELS), *(str(path.parent) for path in paths)}
+    if any(re.search(r"^\s*(cimport numpy|from numpy cimport)", path.read_text(), re.MULTILINE)
+           for path in paths):
         import numpy
-        folders.append(numpy.get_include())
-    return folders
+        folders.add(numpy.get_include())
+    return sorted(folders)
 
 
-def extension(path, level=None, level_flags=()):
+def extension(name, paths, flags=()):
+    """What is linked into one shared object, in this order."""
     return Extension(
-        module_name(path, level), [str(path)], depends=headers_of(path),
-        include_dirs=include_dirs(path), define_macros=MACROS,
-        extra_compile_args=compile_flags() + list(level_flags), extra_link_args=link_flags())
+        name, list(map(str, paths)), depends=headers_of(paths), include_dirs=include_dirs(paths),
+        define_macros=MACROS, extra_compile_args=compile_flags() + list(flags),
+        extra_link_args=link_flags())
+
+
+def level_extension(level):
+    """The kernels of a level."""
+    paths = sorted(path for path in KERNELS.glob("*.pyx") if path != CPU_MODULE)
+    return extension(f"{LIBRARIES}.{level}", paths,
+                     KERNEL_FLAGS + UNWINDING_FLAGS + LEVELS[machine()][level])
 
 
 def extensions():
-    """One extension per engine module, one per kernel and level."""
-    kernels = sorted(path for path in KERNELS.glob("*.pyx") if path != CPU_MODULE)
-    once = [path for path in [CPU_MODULE, *sorted((PACKAGE / "engine").glob("*.pyx")),
-                              *sorted(PACKAGE.glob("*.pyx"))] if path.exists()]
-    found = [extension(path) for path in once]
-    for level, flags in chosen_levels().items():
-        found += [extension(path, level, KERNEL_FLAGS + UNWINDING_FLAGS + flags)
-                  for path in kernels]
-    return found
+    """The engine, each level's kernels, and what chooses the level."""
+    engine = sorted(ENGINE.glob("*.pyx"), key=lambda path: (path.stem not in SHORT_WAY, path))
+    return [extension(ENGINE_LIBRARY, engine),
+            extension(module_name(CPU_MODULE), [CPU_MODULE], ["-Os"]),
+            *map(level_extension, chosen_levels())]
 
 
 class BuildPython(build_py):
@@ -195,6 +207,7 @@ class BuildExtensions(build_ext):
         # By default only what is newer would be copied: a build with other options, which may be
         # older, would leave the last one's modules in place.
         before, self.force = self.force, True
+        (PACKAGE / "libraries").mkdir(exist_ok=True)
         try:
             super().copy_extensions_to_source()
         finally:
@@ -204,54 +217,82 @@ class BuildExtensions(build_ext):
         """Turn every .pyx into C below build/, and let the extensions compile that."""
         from Cython.Build import cythonize
 
-        sources = {ext.sources[0]: ext for ext in self.extensions}
-        modules = [Extension(module_name(Path(source)), [source], depends=ext.depends)
-                   for source, ext in sources.items()]
+        depends = {source: ext.depends for ext in self.extensions for source in ext.sources}
+        modules = [Extension(module_name(Path(source)), [source], depends=depends[source])
+                   for source in depends]
         translated = cythonize(
             modules, build_dir=str(GENERATED_C), include_path=[str(SOURCE)],
             compiler_directives=DIRECTIVES, nthreads=processors(), quiet=True)
-        generated = {module.name: module.sources for module in translated}
+        generated = {module.name: module.sources[0] for module in translated}
         for ext in self.extensions:
-            ext.sources = list(generated[module_name(Path(ext.sources[0]))])
+            ext.sources = [generated[module_name(Path(source))] for source in ext.sources]
 
     def build_extensions(self):
-        self.parallel = self.parallel or processors()
-        for ext in self.extensions:
-            module = ext.name.removeprefix("cymlp.engine.")
-            flags = [] if module == ext.name else ["-Os"]       # [] for a kernel
-            if module in SHORT_WAY | ON_ARRAYS:
-                flags = CALL_FLAGS + (["-O2"] if module in ON_ARRAYS else [])
-            if ext.name == module_name(THREADS_MODULE):
-                openmp = ["-pthread"] + self._openmp_flags()
-                flags = flags + openmp
-                ext.extra_link_args = ext.extra_link_args + openmp
-            ext.extra_compile_args = ext.extra_compile_args + flags
-        super().build_extensions()
+        """Compile all sources side by side, then link what belongs together."""
+        self.check_extensions_list(self.extensions)
+        self.openmp_flags = self._openmp_flags()
+        self.sharing_flags = self._sharing_flags()
+        with ThreadPoolExecutor(self.parallel or processors()) as pool:
+            objects = [[pool.submit(self._compile, ext, source) for source in ext.sources]
+                       for ext in self.extensions]
+        for ext, jobs in zip(self.extensions, objects, strict=True):
+            self._link(ext, [job.result() for job in jobs])
 
-    def build_extension(self, ext):
-        # The levels share one C file, so each needs a folder of its own for the object. A copy,
-        # because several extensions are being built at a time.
-        builder = copy.copy(self)
-        builder.build_temp = os.path.join(self.build_temp, *ext.name.split(".")[:-1])
-        super(BuildExtensions, builder).build_extension(ext)
+    def _compile(self, ext, source):
+        # The levels share their C files, so each needs a folder of its own for the objects.
+        folder = os.path.join(self.build_temp, *ext.name.split("."))
+        (target,) = self.compiler.object_filenames([source], output_dir=folder)
+        if self.force or newer_group([source, *ext.depends], target):
+            self.compiler.compile(
+                [source], output_dir=folder, macros=ext.define_macros,
+                include_dirs=ext.include_dirs,
+                extra_postargs=ext.extra_compile_args + self._flags(ext, Path(source).stem))
+        return target
+
+    def _flags(self, ext, stem):
+        """What a module of the engine is compiled with beyond the rest of its shared object."""
+        if ext.name != ENGINE_LIBRARY:
+            return []
+        if stem in SHORT_WAY:
+            return CALL_FLAGS + SHORT_WAY_FLAGS + self.openmp_flags * (stem == OPENMP_MODULE)
+        return self.sharing_flags + (CALL_FLAGS + ["-O2"] if stem in ON_ARRAYS else ["-Os"])
+
+    def _link(self, ext, objects):
+        target = self.get_ext_fullpath(ext.name)
+        if self.force or newer_group(objects, target):
+            flags = self.openmp_flags + self.sharing_flags if ext.name == ENGINE_LIBRARY else []
+            self.compiler.link_shared_object(
+                objects, target, libraries=self.get_libraries(ext), build_temp=self.build_temp,
+                extra_postargs=ext.extra_link_args + flags, target_lang="c")
 
     def _openmp_flags(self):
         """The flags for OpenMP, or none where it is unwanted or a trial program does not link."""
         if enabled("CYMLP_NO_OPENMP"):
-            return []
-        flags = ["-fopenmp"]
+            return ["-pthread"]
+        error = self._refusal(["-fopenmp"], "#include <omp.h>\n"
+                              "int main(void) { return omp_get_max_threads() < 1; }\n")
+        if error:
+            print("warning: cymlp is built without OpenMP and will run on one thread: "
+                  f"{error}", file=sys.stderr)
+        return ["-pthread"] if error else ["-pthread", "-fopenmp"]
+
+    def _sharing_flags(self):
+        """The flags by which modules share what Cython writes into each: a third of their size."""
+        flags = ["-flto=auto"]
+        program = "int main(void) { return 0; }\n"
+        return [] if enabled("CYMLP_SANITIZE") or self._refusal(flags, program) else flags
+
+    def _refusal(self, flags, program):
+        """Why a program does not compile or link with some flags; None if it does."""
         with tempfile.TemporaryDirectory() as folder:
             trial = Path(folder, "trial.c")
-            trial.write_text("#include <omp.h>\n"
-                             "int main(void) { return omp_get_max_threads() < 1; }\n")
+            trial.write_text(program)
             try:
                 objects = self.compiler.compile([str(trial)], folder, extra_postargs=flags)
                 self.compiler.link_executable(objects, "trial", folder, extra_postargs=flags)
             except (CompileError, LinkError) as error:
-                print("warning: cymlp is built without OpenMP and will run on one thread: "
-                      f"{error}", file=sys.stderr)
-                return []
-        return flags
+                return error
+        return None
 
 
 def processors():

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import cymlp
+from cymlp import kernels
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "cymlp"
@@ -23,6 +24,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="needs the sources")
 
 # From the bottom up; what stands on one line may import its own line and those above it.
 FLOORS = [
+    "bundle",
     "kernels",
     "engine",
     "checks immutable initializers layers losses optimizers metrics schedules specs update",
@@ -131,7 +133,7 @@ def test_import_brings_next_to_nothing():
     assert {name for name in brought if name.split(".")[0] != "cymlp"} <= {"cython_runtime"} | {
         name for name in brought if name.startswith("_cython_")}
     assert {name for name in brought if name.split(".")[0] == "cymlp"} <= {
-        "cymlp", "cymlp._version", "cymlp.engine", "cymlp.engine.threads"}
+        "cymlp", "cymlp._version", "cymlp.bundle", "cymlp.engine", "cymlp.engine.threads"}
 
 
 def test_a_network_needs_nothing_heavy():
@@ -140,6 +142,14 @@ def test_a_network_needs_nothing_heavy():
                  "asyncio", "multiprocessing", "unittest", "numpy.testing", "cymlp.demo",
                  "cymlp.files", "cymlp.reference", "cymlp.ops"):
         assert name not in brought
+
+
+@pytest.mark.parametrize("folder, package", [
+    ("engine", cymlp.engine), ("kernels", kernels)], ids=["engine", "kernels"])
+def test_every_compiled_source_is_among_the_modules(folder, package):
+    """But the one that chooses the level, which is in a file of its own."""
+    sources = {path.stem for path in (SOURCE / folder).glob("*.pyx")} - {"cpu"}
+    assert sources == set(package.MODULES)
 
 
 def test_every_public_name_can_be_had():

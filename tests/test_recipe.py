@@ -25,14 +25,12 @@ EDIT = re.compile(r"(?:`(?P<file>src/[^`]+)`|name in the list|counted with the o
 TABLES = {"activation": "activations.h", "loss": "losses.h", "optimizer": "optimizers.pyx"}
 ADDED = {"activation": "squared_relu", "loss": "half_squared_error", "optimizer": "bounded"}
 
-# Only the kernels that the recipe touches, for one level, with the flags of the package's own
-# build; the rest is as it is installed.
+# Only the kernels, for one level, as the package's own build makes them; the engine is as it is
+# installed.
 BUILD = """
 import setuptools, setup
-kernels = [setup.KERNELS / f"{name}.pyx" for name in ("activations", "losses", "optimizers")]
-level = LEVEL
-modules = [setup.extension(path, level, setup.LEVELS[setup.machine()][level]) for path in kernels]
-setuptools.setup(name="recipe", package_dir={"": "src"}, packages=[], ext_modules=modules,
+setuptools.setup(name="recipe", package_dir={"": "src"}, packages=[],
+                 ext_modules=[setup.level_extension(LEVEL)],
                  cmdclass={"build_ext": setup.BuildExtensions},
                  script_args=["-q", "build_ext", "--inplace"])
 """
@@ -100,8 +98,9 @@ def tree(tmp_path_factory):
         shutil.copytree(ROOT / name, tree / name, ignore=apart)
     shutil.copy(ROOT / "setup.py", tree)
     installed = Path(cymlp.__file__).parent
+    (tree / "src" / "cymlp" / "libraries").mkdir(exist_ok=True)
     for path in installed.rglob("*.so"):
-        if path.parent.name in ("engine", "kernels", kernels.level):
+        if path.name.split(".")[0] in ("engine", "cpu"):
             shutil.copy(path, tree / "src" / "cymlp" / path.relative_to(installed))
     for edit in sum(edits().values(), []):
         apply(tree, *edit)

@@ -3,17 +3,15 @@
 import ast
 import importlib
 import inspect
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 import cymlp
+from cymlp import engine
 
 PACKAGE = Path(cymlp.__file__).parent
-MODULES = sorted({
-    f"cymlp.{folder}.{path.name.split('.')[0]}" for folder in ("engine", "kernels")
-    for path in (PACKAGE / folder).iterdir() if path.name.endswith(tuple(EXTENSION_SUFFIXES))})
+MODULES = [*(f"cymlp.engine.{name}" for name in engine.MODULES), "cymlp.kernels.cpu"]
 
 
 def stub_of(name):

@@ -2,8 +2,8 @@
 
 The level is chosen when this package is imported: the highest one that is both built and
 supported by the processor, or the one that the environment variable ``CYMLP_ISA`` names.
-The sources ``*.pyx`` lie in this folder; what is compiled from them for a level lies in the
-subpackage of its name, for example ``cymlp.kernels.x86_64_v3.activations``.
+The sources ``*.pyx`` lie in this folder; what is compiled from them for a level are the
+modules of the subpackage of its name, for example ``cymlp.kernels.x86_64_v3.activations``.
 
 Attributes
 ----------
@@ -16,23 +16,18 @@ levels : tuple of str
 import os
 from functools import cache
 from importlib import import_module
-from importlib.machinery import EXTENSION_SUFFIXES
 
+from cymlp.bundle import library_file
 from cymlp.kernels.cpu import supported_levels
 
 __all__ = ["activation_table", "column_table", "level", "levels", "loss_table", "module",
            "optimizer_table"]
 
+# What is built for every level.
+MODULES = ("activations", "columns", "data", "dense", "embedding", "gradients", "losses",
+           "normalization", "optimizers", "rng", "schedules")
+
 _LEVEL_NAMES = ("x86_64_v2", "x86_64_v3", "x86_64_v4", "aarch64")
-
-
-def _is_built(name):
-    """Whether the level's folder holds a compiled module."""
-    folder = os.path.join(os.path.dirname(__file__), name)
-    try:
-        return any(entry.endswith(tuple(EXTENSION_SUFFIXES)) for entry in os.listdir(folder))
-    except OSError:
-        return False
 
 
 def _choose(forced, built, supported):
@@ -56,7 +51,7 @@ def _choose(forced, built, supported):
     raise ImportError(f"CYMLP_ISA={forced!r} {reason}; usable here: {', '.join(usable) or 'none'}")
 
 
-_BUILT = tuple(name for name in _LEVEL_NAMES if _is_built(name))
+_BUILT = tuple(filter(library_file, _LEVEL_NAMES))
 levels = tuple(name for name in supported_levels() if name in _BUILT)
 level = _choose(os.environ.get("CYMLP_ISA"), _BUILT, supported_levels())
 

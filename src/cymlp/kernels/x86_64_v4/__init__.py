@@ -1,1 +1,6 @@
-"""The kernels as compiled for x86_64_v4; they are built into this folder."""
+"""The kernels as compiled for x86_64_v4, from the shared object of this name."""
+
+from cymlp.bundle import add_library
+from cymlp.kernels import MODULES
+
+add_library(__path__, "x86_64_v4", MODULES)
