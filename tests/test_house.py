@@ -144,6 +144,16 @@ def test_a_network_needs_nothing_heavy():
         assert name not in brought
 
 
+def test_a_network_from_a_file_needs_next_to_nothing(tmp_path):
+    """What only predicts starts without the training loop and without random numbers."""
+    file = tmp_path / "net.safetensors"
+    cymlp.mlp(2, [2], 1, task="binary").save(file)
+    brought = modules_after(f"import cymlp; cymlp.load({str(file)!r}).predict([[1, 2]])")
+    for name in ("numpy.random", "secrets", "hashlib", "dataclasses", "queue", "csv",
+                 "cymlp.training", "cymlp.callbacks", "cymlp.measuring", "cymlp.runs"):
+        assert name not in brought
+
+
 @pytest.mark.parametrize("folder, package", [
     ("engine", cymlp.engine), ("kernels", kernels)], ids=["engine", "kernels"])
 def test_every_compiled_source_is_among_the_modules(folder, package):

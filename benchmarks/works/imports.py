@@ -6,6 +6,7 @@ import importlib.util
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from ..peers import OURS
@@ -21,9 +22,8 @@ PACKAGES = {
     "jax": ("jax", ["jax", "jaxlib"]),
 }
 TIMED = "import numpy, time; begun = time.perf_counter(); {}; print(time.perf_counter() - begun)"
-FIRST_PREDICTION = ("import cymlp; "
-                    "net = cymlp.mlp(16, [64, 64], 4, task='multiclass', rng=0); "
-                    "net.predict(numpy.ones((1, 16), 'f'))")
+NETWORK = "import cymlp; net = cymlp.mlp(16, [64, 64], 4, task='multiclass', rng=0)"
+PREDICTION = "net.predict(numpy.ones((1, 16), 'f'))"
 
 
 def _seconds(code: str, timeout: float) -> float:
@@ -53,13 +53,18 @@ def imports(settings, report) -> None:
     codes = {name: f"import {PACKAGES[name][0]}" for name in PACKAGES
              if name in settings.peers + [OURS]
              and all(map(importlib.util.find_spec, PACKAGES[name][1]))}
-    codes["cymlp, first prediction"] = FIRST_PREDICTION
-    times: dict[str, list[float]] = {name: [] for name in codes}
-    for turn in range(settings.rounds + 1):
-        for name, code in codes.items():
-            seconds = _seconds(code, settings.timeout)
-            if turn:            # the first reads the files
-                times[name].append(seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "net.safetensors"))
+        _seconds(f"{NETWORK}; net.save({file!r})", settings.timeout)
+        codes["cymlp, first prediction"] = f"{NETWORK}; {PREDICTION}"
+        codes["cymlp, first prediction from a file"] = (
+            f"import cymlp; net = cymlp.load({file!r}); {PREDICTION}")
+        times: dict[str, list[float]] = {name: [] for name in codes}
+        for turn in range(settings.rounds + 1):
+            for name, code in codes.items():
+                seconds = _seconds(code, settings.timeout)
+                if turn:            # the first reads the files
+                    times[name].append(seconds)
     for name, found in times.items():
         size = sum(map(_bytes, PACKAGES[name][1])) if name in PACKAGES else None
         report.add({"work": "import", "what": name, "median": statistics.median(found),

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from . import measuring, training
 from .arrays import as_input, as_output, as_target, as_weight, class_weighted, without_ignored
 from .checks import as_integer, as_text
 from .describing import FIXED, as_dtype, as_generator, as_layers, as_task_and_loss, check_output
 from .engine.program import Program
 from .engine.runtime import Engine
 from .engine.short_way import ShortWay
+from .history import History
 from .keeping import Keeping
 from .layers import Layer
 from .layers.shapes import code_columns, declared_parameters, output_width, walk
@@ -296,6 +296,8 @@ class Network(Keeping, ShortWay):
         >>> net.evaluate([[3.0], [5.0]], [2.0, 5.0])
         {'loss': 0.5, 'mean_absolute_error': 0.5}
         """
+        from . import measuring  # only when asked for: what only predicts starts sooner
+
         return measuring.evaluate(self, X, y, sample_weight, class_weight, metrics)
 
     def fit(
@@ -316,7 +318,7 @@ class Network(Keeping, ShortWay):
         callbacks: Iterable = (),
         progress: bool = False,
         resume: bool = False,
-    ) -> training.History:
+    ) -> History:
         """Train for some epochs.
 
         Whole epochs run in native code; between them come validation, callbacks and progress.
@@ -389,6 +391,8 @@ class Network(Keeping, ShortWay):
         >>> history["loss"][-1] < 0.01
         True
         """
+        from . import training  # as in `evaluate`
+
         return training.fit(
             self, X, y, epochs=epochs, batch_size=batch_size,
             steps_per_epoch=steps_per_epoch, sample_weight=sample_weight,

@@ -27,6 +27,9 @@ from .whole import checked_path, write_whole
 
 __all__ = ["build", "describe", "load", "save"]
 
+# The key of random numbers of a network that comes without the state of its training.
+_KEY = 0xA30FEBCFD9C2825F
+
 
 def build(description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
     """The network of a description, with the given parameters.
@@ -78,7 +81,7 @@ def _build(parts: Mapping[str, Any], places: Mapping[str, tuple], arrays: Mappin
     network = Network.__new__(Network)
     network._describe(**parts)
     if training is None:
-        network._start(int(np.random.default_rng(0).integers(2**64, dtype=np.uint64)))
+        network._start(_KEY)
     else:
         network._start(training.key)
         network._engine.step, network._engine.epoch = training.step, training.epoch

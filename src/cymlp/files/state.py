@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..checks import as_integer, shown
-from ..runs import RunRecord
+
+if TYPE_CHECKING:
+    from ..runs import RunRecord
 
 __all__ = ["Training", "arena_places", "as_training", "training_text"]
 
@@ -75,4 +77,8 @@ def as_training(plain: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> T
     run = plain["run"]
     if run is None and arrays:
         raise ValueError(f"array {shown('training.' + next(iter(arrays)))} belongs to no run")
-    return Training(key, *counters, None if run is None else RunRecord.from_plain(run, arrays))
+    if run is None:
+        return Training(key, *counters, None)
+    from ..runs import RunRecord  # only for a run: a file to predict with is open sooner
+
+    return Training(key, *counters, RunRecord.from_plain(run, arrays))

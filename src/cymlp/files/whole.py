@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from typing import Any
 
@@ -34,7 +33,7 @@ def write_whole(path: str, write: Any) -> None:
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):  # else the error would name the temporary file
         raise FileNotFoundError(errno.ENOENT, "No such folder", folder)
-    temporary = os.path.join(folder, f".cymlp-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f".cymlp-{os.urandom(8).hex()}.tmp")
     # Opened here and not by tempfile, whose files are for their owner alone.
     file = open(temporary, "xb")
     try:
