@@ -7,7 +7,6 @@
 from importlib import import_module as _import_module
 
 from ._version import __version__
-from .engine.threads import get_num_threads, set_num_threads
 
 # Everything else is imported when it is asked for first: this package is imported where start-up
 # time counts.
@@ -34,11 +33,12 @@ _LAZY = {
     "MeanSquaredError": "losses", "PoissonLoss": "losses", "QuantileLoss": "losses",
     "SmoothL1Loss": "losses", "SquaredHinge": "losses",
     "Plan": "plan", "load": "files", "show_config": "config",
+    "get_num_threads": "engine.threads", "set_num_threads": "engine.threads",
 }
 _MODULES = ("initializers", "layers", "losses", "metrics", "ops", "optimizers", "reference",
             "schedules")
 
-__all__ = ["__version__", "get_num_threads", "set_num_threads", *sorted({*_LAZY, *_MODULES})]
+__all__ = ["__version__", *sorted({*_LAZY, *_MODULES})]
 
 
 def __getattr__(name):
