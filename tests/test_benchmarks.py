@@ -108,8 +108,8 @@ def test_the_works_with_processes_of_their_own():
     from benchmarks.compare import run
 
     report = run(settings("--work", "import", "memory", "--peers", "numpy"))
-    assert [row["what"] for row in rows_of(report, "import")] == ["cymlp",
-                                                                  "cymlp, first prediction"]
+    assert [row["what"] for row in rows_of(report, "import")] == [
+        "cymlp", "cymlp, first prediction", "cymlp, first prediction from a file"]
     memory, = rows_of(report, "memory")
     assert memory["bound"] > 0 and set(memory["peers"]) == {"cymlp", "numpy"}
 
