@@ -94,7 +94,7 @@ def test_every_compiled_module_with_public_names_has_a_stub(archives):
 
 
 def test_the_wheel_and_what_it_installs_are_small(archives):
-    assert archives[1].stat().st_size <= 1.75 * MEGABYTE
+    assert archives[1].stat().st_size <= 1.6 * MEGABYTE
     with zipfile.ZipFile(archives[1]) as wheel:
         assert sum(entry.file_size for entry in wheel.infolist()) <= 5 * MEGABYTE
 

@@ -26,12 +26,15 @@ def functions_in(nodes):
             for node in nodes if isinstance(node, ast.FunctionDef)}
 
 
+COMPILED = ("builtin_function_or_method", "method_descriptor", "cython_function_or_method")
+
+
 def functions_of(owner, module):
     """Name and arguments of the functions that were written in the module."""
     return {name: list(inspect.signature(value).parameters)
             for name, value in vars(owner).items()
-            if type(value).__name__ == "cython_function_or_method"
-            and not name.startswith("__") and value.__module__ == module}
+            if type(value).__name__ in COMPILED and not name.startswith("__")
+            and getattr(value, "__module__", module) == module}
 
 
 @pytest.mark.parametrize("name", MODULES)
