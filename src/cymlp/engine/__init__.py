@@ -2,6 +2,7 @@
 
 from cymlp.bundle import add_library
 
+# What is compiled into the shared object: every .pyx of this folder.
 MODULES = ("binding", "calls", "checking", "dense_calls", "gate", "layer_steps", "layouts",
            "lbfgs", "memory", "operands", "outside", "program", "running", "runtime", "scores",
            "short_way", "sources", "steps", "threads", "update_steps", "updates", "walk")

@@ -23,7 +23,7 @@ from cymlp.kernels.cpu import supported_levels
 __all__ = ["activation_table", "column_table", "level", "levels", "loss_table", "module",
            "optimizer_table"]
 
-# What is built for every level.
+# What is compiled into the shared object of each level: every .pyx of this folder but `cpu`.
 MODULES = ("activations", "columns", "data", "dense", "embedding", "gradients", "losses",
            "normalization", "optimizers", "rng", "schedules")
 
