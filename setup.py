@@ -111,7 +111,7 @@ def chosen_levels():
 def build_base():
     """A folder below build/ of its own for every compiler and set of options.
 
-    Cython and distutils compare only times, so two configurations in one folder would mix what they
+    Cython and distutils compare only times: two configurations in one folder would mix what they
     make.
     """
     variables = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CYMLP_LEVELS", "CYMLP_NO_OPENMP",
