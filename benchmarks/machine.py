@@ -7,6 +7,7 @@ import ctypes
 import functools
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -138,9 +139,14 @@ def seconds_together(calls) -> float:
 
 
 def memory(field: str) -> int:
-    """Bytes of this process: ``VmRSS`` is resident now, ``VmHWM`` was at the most."""
+    """Bytes of this process beside pages of files, now (``VmRSS``) or at the most (``VmHWM``).
+
+    Pages of a file are the code that has run: the system shares them and takes them back, and what
+    is read of them at a time differs with where a library's functions lie.
+    """
     with open("/proc/self/status") as file:
-        return 1024 * next(int(line.split()[1]) for line in file if line.startswith(field))
+        kilobytes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", file.read(), re.MULTILINE))
+    return 1024 * (int(kilobytes[field]) - int(kilobytes["RssFile"]))
 
 
 def reset_peak_memory() -> int:
