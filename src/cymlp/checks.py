@@ -73,27 +73,25 @@ def as_number(
     >>> as_number("rate", 0, least=0, below=1)
     0.0
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    # A plain float first, as in `as_integer`.
+    if type(value) is not float and (
+            isinstance(value, bool) or not isinstance(value, numbers.Real)):
         raise TypeError(f"{name}: expected a real number, got {shown(value)}")
-    bounds = ["finite"]
-    bounds += [f">= {least:g}"] if least is not None else []
-    bounds += [f"> {above:g}"] if above is not None else []
-    bounds += [f"<= {most:g}"] if most is not None else []
-    bounds += [f"< {below:g}"] if below is not None else []
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    inside = (
+    if (
         math.isfinite(number)
         and (least is None or number >= least)
         and (above is None or number > above)
         and (most is None or number <= most)
         and (below is None or number < below)
-    )
-    if not inside:
-        raise ValueError(f"{name}: expected a number {', '.join(bounds)}, got {shown(value)}")
-    return number
+    ):
+        return number
+    bounds = {">=": least, ">": above, "<=": most, "<": below}
+    text = "".join(f", {sign} {bound:g}" for sign, bound in bounds.items() if bound is not None)
+    raise ValueError(f"{name}: expected a number finite{text}, got {shown(value)}")
 
 
 def as_flag(name: str, value: Any) -> bool:
