@@ -395,3 +395,11 @@ def test_only_specifications_have_a_plain_form():
     with pytest.raises(TypeError, match="expected a specification"):
         specs.to_dict("adam")
     assert specs.to_dict(GivenArray([1.0])) == {"type": "GivenArray"}
+
+
+def test_a_network_without_the_state_of_its_training_has_the_first_key_of_seed_0(tmp_path):
+    """So that dropout and the order of batches after loading are those of every version."""
+    file = tmp_path / "net.safetensors"
+    cymlp.mlp(3, [4], 1, task="regression", rng=7).save(file)
+    key = cymlp.load(file)._engine.progress()[0]
+    assert key == np.random.default_rng(0).integers(2**64, dtype=np.uint64)
