@@ -53,8 +53,10 @@ def archives(tmp_path_factory):
 def unpacked(archives, tmp_path_factory):
     """The folder of the unpacked source archive."""
     folder = tmp_path_factory.mktemp("sdist")
+    # Python before 3.11.4 has no filters.
+    options = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(folder, filter="data")
+        archive.extractall(folder, **options)
     return next(folder.iterdir())
 
 
