@@ -76,7 +76,7 @@ WARNING_FLAGS = ["-Wno-discarded-qualifiers", "-Wno-unknown-warning-option", "-W
                  "-Wno-incompatible-pointer-types-discards-qualifiers"]
 MACROS = [("CYTHON_CLINE_IN_TRACEBACK", "0")]
 # Functions are built-in ones, with a signature that `inspect` and `help` read: Cython's own kind
-# (binding) is a tenth of what is compiled.
+# (binding) was a twelfth of what is compiled.
 DIRECTIVES = {"language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
               "initializedcheck": False, "autotestdict": False, "binding": False,
               "embedsignature": True, "embedsignature.format": "clinic"}
@@ -232,8 +232,7 @@ class BuildExtensions(build_ext):
     def build_extensions(self):
         """Compile all sources side by side, then link what belongs together."""
         self.check_extensions_list(self.extensions)
-        self.openmp_flags = self._openmp_flags()
-        self.sharing_flags = self._sharing_flags()
+        self.openmp_flags = ["-pthread"] + self._openmp_flags()
         with ThreadPoolExecutor(self.parallel or processors()) as pool:
             objects = [[pool.submit(self._compile, ext, source) for source in ext.sources]
                        for ext in self.extensions]
@@ -256,13 +255,14 @@ class BuildExtensions(build_ext):
         if ext.name != ENGINE_LIBRARY:
             return []
         if stem in SHORT_WAY:
-            return CALL_FLAGS + SHORT_WAY_FLAGS + self.openmp_flags * (stem == OPENMP_MODULE)
-        return self.sharing_flags + (CALL_FLAGS + ["-O2"] if stem in ON_ARRAYS else ["-Os"])
+            openmp = self.openmp_flags if stem == OPENMP_MODULE else []
+            return CALL_FLAGS + SHORT_WAY_FLAGS + openmp
+        return CALL_FLAGS + ["-O2"] if stem in ON_ARRAYS else ["-Os"]
 
     def _link(self, ext, objects):
         target = self.get_ext_fullpath(ext.name)
         if self.force or newer_group(objects, target):
-            flags = self.openmp_flags + self.sharing_flags if ext.name == ENGINE_LIBRARY else []
+            flags = self.openmp_flags if ext.name == ENGINE_LIBRARY else []
             self.compiler.link_shared_object(
                 objects, target, libraries=self.get_libraries(ext), build_temp=self.build_temp,
                 extra_postargs=ext.extra_link_args + flags, target_lang="c")
@@ -270,31 +270,20 @@ class BuildExtensions(build_ext):
     def _openmp_flags(self):
         """The flags for OpenMP, or none where it is unwanted or a trial program does not link."""
         if enabled("CYMLP_NO_OPENMP"):
-            return ["-pthread"]
-        error = self._refusal(["-fopenmp"], "#include <omp.h>\n"
-                              "int main(void) { return omp_get_max_threads() < 1; }\n")
-        if error:
-            print("warning: cymlp is built without OpenMP and will run on one thread: "
-                  f"{error}", file=sys.stderr)
-        return ["-pthread"] if error else ["-pthread", "-fopenmp"]
-
-    def _sharing_flags(self):
-        """The flags by which modules share what Cython writes into each: a third of their size."""
-        flags = ["-flto=auto"]
-        program = "int main(void) { return 0; }\n"
-        return [] if enabled("CYMLP_SANITIZE") or self._refusal(flags, program) else flags
-
-    def _refusal(self, flags, program):
-        """Why a program does not compile or link with some flags; None if it does."""
+            return []
+        flags = ["-fopenmp"]
         with tempfile.TemporaryDirectory() as folder:
             trial = Path(folder, "trial.c")
-            trial.write_text(program)
+            trial.write_text("#include <omp.h>\n"
+                             "int main(void) { return omp_get_max_threads() < 1; }\n")
             try:
                 objects = self.compiler.compile([str(trial)], folder, extra_postargs=flags)
                 self.compiler.link_executable(objects, "trial", folder, extra_postargs=flags)
             except (CompileError, LinkError) as error:
-                return error
-        return None
+                print("warning: cymlp is built without OpenMP and will run on one thread: "
+                      f"{error}", file=sys.stderr)
+                return []
+        return flags
 
 
 def processors():

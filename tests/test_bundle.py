@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import cymlp
 from cymlp import bundle, engine, kernels
 
 LEVEL = importlib.import_module(f"cymlp.kernels.{kernels.level}")
@@ -18,7 +19,7 @@ def test_modules_come_from_the_one_file(package):
     files = {importlib.import_module(f"{package.__name__}.{name}").__file__
              for name in package.MODULES}
     assert files == {package.__path__[0]}
-    assert files == {bundle.library_file(package.__name__.rpartition(".")[2])}
+    assert files == {bundle.shared_object(package.__name__.rpartition(".")[2])}
 
 
 @PACKAGES
@@ -30,8 +31,7 @@ def test_modules_are_listed_once_and_all_can_be_imported(package):
 
 
 def test_the_folder_of_the_shared_objects_offers_no_modules():
-    package = importlib.import_module("cymlp")
-    assert "libraries" not in [module.name for module in pkgutil.iter_modules(package.__path__)]
+    assert "libraries" not in [module.name for module in pkgutil.iter_modules(cymlp.__path__)]
 
 
 @PACKAGES
@@ -43,9 +43,9 @@ def test_what_is_not_there_is_not_found(package):
 
 
 def test_a_library_that_is_not_built_adds_nothing():
-    assert bundle.library_file("nothing") is None
+    assert bundle.shared_object("nothing") is None
     path = ["folder"]
-    bundle.add_library(path, "nothing", ("a",))
+    bundle.add_shared_object(path, "nothing", ("a",))
     assert path == ["folder"]
 
 

@@ -45,27 +45,27 @@ def _hook(path):
     return _finders[path]
 
 
-def library_file(library):
+def shared_object(name):
     """The path of a shared object by its name, or None where it has not been built."""
-    files = (os.path.join(FOLDER, library + suffix) for suffix in EXTENSION_SUFFIXES)
+    files = (os.path.join(FOLDER, name + suffix) for suffix in EXTENSION_SUFFIXES)
     return next(filter(os.path.isfile, files), None)
 
 
-def add_library(path, library, names):
+def add_shared_object(path, name, modules):
     """Let a package import modules from a shared object, if that has been built.
 
     Parameters
     ----------
     path : list of str
         The package's ``__path__``; the shared object becomes its first entry, before the folder.
-    library : str
+    name : str
         The name of the shared object.
-    names : tuple of str
-        The modules, by the last part of their names.
+    modules : tuple of str
+        What it holds, by the last part of their names.
     """
-    file = library_file(library)
+    file = shared_object(name)
     if file:
-        _finders[file] = Finder(file, names)
+        _finders[file] = Finder(file, modules)
         path.insert(0, file)
 
 

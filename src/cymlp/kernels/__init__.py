@@ -17,7 +17,7 @@ import os
 from functools import cache
 from importlib import import_module
 
-from cymlp.bundle import library_file
+from cymlp.bundle import shared_object
 from cymlp.kernels.cpu import supported_levels
 
 __all__ = ["activation_table", "column_table", "level", "levels", "loss_table", "module",
@@ -51,7 +51,7 @@ def _choose(forced, built, supported):
     raise ImportError(f"CYMLP_ISA={forced!r} {reason}; usable here: {', '.join(usable) or 'none'}")
 
 
-_BUILT = tuple(filter(library_file, _LEVEL_NAMES))
+_BUILT = tuple(filter(shared_object, _LEVEL_NAMES))
 levels = tuple(name for name in supported_levels() if name in _BUILT)
 level = _choose(os.environ.get("CYMLP_ISA"), _BUILT, supported_levels())
 

@@ -1,6 +1,6 @@
 """The kernels as compiled for x86_64_v2, from the shared object of this name."""
 
-from cymlp.bundle import add_library
+from cymlp.bundle import add_shared_object
 from cymlp.kernels import MODULES
 
-add_library(__path__, "x86_64_v2", MODULES)
+add_shared_object(__path__, "x86_64_v2", MODULES)
